@@ -1,0 +1,262 @@
+"""The command line: what was asked becomes a suite; what went wrong becomes a sentence."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .errors import VaebenchError
+
+if TYPE_CHECKING:
+    from .store import StoredRun
+    from .suite import Suite
+
+app = typer.Typer(
+    name="vaebench",
+    help="Measure what image autoencoders do to your pictures: how much they lose, where, and "
+    "what the bytes buy.",
+    epilog="Try: vaebench run    (demonstration checkpoints, JPEG and WebP on sample pictures)",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+RUN_EXAMPLES = """Examples:
+
+vaebench run
+
+vaebench run --images photos --codec mine=./my-vae --codec jpeg:q=75 --out runs/mine
+
+vaebench run --images photos --codec a=./vae-a --codec b=./vae-b.safetensors --size 512 --fit crop
+
+vaebench run --codec stabilityai/sd-vae-ft-mse:dtype=float16 --save-suite suite.toml
+
+vaebench run --suite suite.toml
+
+vaebench run --resume runs/mine
+"""
+
+
+def _version(shown: bool) -> None:
+    if shown:
+        from importlib.metadata import version
+
+        typer.echo(f"vaebench {version('vaebench')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
+) -> None:
+    """Take the options that stand before a command."""
+
+
+Images = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--images",
+        help="A folder, glob, list file (.txt) or picture; `sample` is built in. Repeatable.",
+    ),
+]
+Weights = Annotated[
+    str | None,
+    typer.Option("--weights", help="Folder of the metrics' weights (default: $VAEBENCH_WEIGHTS)."),
+]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The run folder.")]
+
+
+@app.command(epilog=RUN_EXAMPLES)
+def run(
+    images: Images = None,
+    codec: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--codec",
+            metavar="[NAME=]SPEC",
+            help="A checkpoint (folder, file or hub id) or jpeg:q=75, webp:q=80, avif:q=60, "
+            "jpeg2000, png, resize:8; settings after a colon. Repeatable.",
+        ),
+    ] = None,
+    regions: Annotated[
+        list[str] | None,
+        typer.Option("--regions", help="regions.json, COCO, or `masks`. Repeatable."),
+    ] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--metric",
+            help="psnr, mse, mae, ssim, ssim-luma, ms-ssim, lpips-alex|squeeze|vgg, flip, "
+            "ciede2000, torchmetrics:NAME, pyiqa:NAME. Repeatable.",
+        ),
+    ] = None,
+    weights: Weights = None,
+    size: Annotated[
+        int | None, typer.Option("--size", help="Side in px; native size where it is not given.")
+    ] = None,
+    fit: Annotated[
+        str | None, typer.Option("--fit", help="With --size: crop, squash or pad.")
+    ] = None,
+    unrounded: Annotated[
+        bool, typer.Option("--float", help="Score reconstructions before rounding to 8 bits.")
+    ] = False,
+    background: Annotated[
+        str | None, typer.Option("--background", help="Under transparent pixels (#ffffff).")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", help="Pictures of one size at a time (1).")
+    ] = None,
+    keep: Annotated[
+        str | None, typer.Option("--keep", help="Which pictures stay: all, worst or none (all).")
+    ] = None,
+    suite: Annotated[
+        Path | None, typer.Option("--suite", help="A suite.toml; options given here go before it.")
+    ] = None,
+    save_suite: Annotated[
+        Path | None, typer.Option("--save-suite", help="Write what these options mean, then run.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The new run folder (runs/<date>-<images>).")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option("--resume", metavar="RUN", help="Go on with a stopped run.")
+    ] = None,
+) -> None:
+    """Encode, decode and score pictures with every codec; write tables, plots and a report."""
+    from . import api
+    from .progress import shown_progress
+
+    fields: dict[str, Any] = {
+        "images": images,
+        "codecs": codec,
+        "regions": regions,
+        "metrics": metric,
+        "weights": weights,
+        "size": size,
+        "fit": fit,
+        "rounding": "float" if unrounded else None,
+        "background": background,
+        "batch_size": batch_size,
+        "keep": keep,
+    }
+    given = {key: value for key, value in fields.items() if value is not None and value != []}
+    if resume is not None:
+        if given or suite or save_suite or out:
+            raise typer.BadParameter("--resume goes on with a run as it began: no other options")
+        with shown_progress() as progress, _stoppable(resume):
+            stored = api.resume(resume, progress)
+    else:
+        chosen = _suite(suite, given)
+        if save_suite is not None:
+            _write_suite(save_suite, chosen)
+        folder = out or api.default_folder(chosen)
+        with shown_progress() as progress, _stoppable(folder):
+            stored = api.run(chosen, folder, progress)
+    _show(stored)
+
+
+@app.command(epilog="Example: vaebench report runs/mine")
+def report(folder: RunFolder) -> None:
+    """Make the tables, plots and report.html of a stored run again."""
+    from . import api
+    from .progress import shown_progress
+
+    with shown_progress() as progress:
+        path = api.report(folder, progress)
+    typer.echo(f"Report: {path}")
+
+
+@app.command(epilog="Example: vaebench score runs/mine --metric ciede2000 --metric lpips-squeeze")
+def score(
+    folder: RunFolder,
+    metric: Annotated[list[str], typer.Option("--metric", help="As for run. Repeatable.")],
+    weights: Weights = None,
+) -> None:
+    """Add metrics to a finished run from its stored pictures, without running a model."""
+    from . import api
+    from .progress import shown_progress
+
+    with shown_progress() as progress:
+        stored = api.score(folder, metric, weights, progress)
+    _show(stored)
+
+
+@app.command(epilog="Example: vaebench images photos --regions photos/regions.json")
+def images(
+    sources: Annotated[list[str], typer.Argument(metavar="PATH...", help="As for run --images.")],
+    regions: Annotated[
+        list[str] | None, typer.Option("--regions", help="As for run. Repeatable.")
+    ] = None,
+) -> None:
+    """List the pictures and regions that a run would use, and what is wrong with the others."""
+    from .listing import list_images
+
+    for line in list_images(sources, regions or []):
+        typer.echo(line)
+
+
+def _suite(path: Path | None, given: dict[str, Any]) -> Suite:
+    """Return the suite of a file, of options, or of both: options go before the file."""
+    from .api import DEFAULT_CODECS
+    from .suite import Suite
+
+    if path is None:
+        return Suite.create(**{"codecs": list(DEFAULT_CODECS), **given})
+    loaded = Suite.load(path)
+    return Suite.create(**{**loaded.model_dump(), **given}) if given else loaded
+
+
+def _write_suite(path: Path, suite: Suite) -> None:
+    from .store import write_atomic
+
+    try:
+        write_atomic(path, suite.to_toml().encode())
+    except OSError as error:
+        raise VaebenchError(f"Cannot write the suite {path}: {error.strerror}.") from error
+
+
+@contextmanager
+def _stoppable(folder: Path) -> Generator[None]:
+    """Turn Ctrl-C into a sentence that says how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if (folder / "run.json").is_file():
+            typer.echo(
+                f"Stopped; finished pictures are kept. Go on: vaebench run --resume {folder}",
+                err=True,
+            )
+        raise
+
+
+def _show(stored: StoredRun) -> None:
+    """Print the summary, what was left out, and where the report is."""
+    from .listing import summarise
+
+    for line in summarise(stored):
+        typer.echo(line)
+
+
+def main() -> None:
+    """Run the command; an error that the user can mend is one sentence and exit code 2."""
+    try:
+        app()
+    except VaebenchError as error:
+        if "--debug" in sys.argv:
+            raise
+        typer.echo(f"Error: {error}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""Plain lines for the terminal: what an image set holds, what a run found."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from .images import find_images
+from .regions import read_regions
+from .store import StoredRun
+
+
+def list_images(sources: Sequence[str], region_sources: Sequence[str]) -> Iterator[str]:
+    """Yield a line for each picture, its size, regions and conversions, then the problems.
+
+    Raises: ImageError, RegionError.
+    """
+    found = find_images(sources)
+    wanted = list(region_sources)
+    if "sample" in sources and "sample" not in wanted:
+        wanted.append("sample")
+    read = [read_regions(source, found.images) for source in wanted]
+    regions = [region for entry in read for region in entry.regions]
+    width = max((len(image.image_id) for image in found.images), default=0)
+    for image in found.images:
+        names = [
+            f"{region.name} ({region.kind})"
+            for region in regions
+            if region.image_id == image.image_id
+        ]
+        details = [f"{image.width_px}x{image.height_px}", ", ".join(names), "; ".join(image.notes)]
+        yield "  ".join([image.image_id.ljust(width), *filter(None, details)]).rstrip()
+    yield f"{len(found.images)} pictures, {len(regions)} regions, {len(found.skipped)} unusable"
+    for skipped in found.skipped:
+        yield f"unusable: {skipped.image_id}: {skipped.reason}"
+    for unused in (name for entry in read for name in entry.unused):
+        yield f"region of no picture in the set: {unused}"
+
+
+def summarise(run: StoredRun) -> Iterator[str]:
+    """Yield the run's summary table, what was left out and why, and the report's path."""
+    yield _summary_table(run)
+    for skipped in run.record["skipped"]:
+        yield f"skipped {skipped['image_id']}: {skipped['reason']}"
+    reasons = Counter(
+        (entry["metric"], entry["codec"] if entry["image_id"] else None, entry["reason"])
+        for entry in run.record["unavailable"]
+    )
+    for (metric, codec, reason), count in reasons.items():
+        where = f" ({codec}, {count} pictures)" if codec else ""
+        yield f"unavailable {metric}{where}: {reason}"
+    yield f"Report: {run.folder / 'report.html'}"
+
+
+def _summary_table(run: StoredRun) -> str:
+    """Return summary.md as the terminal shows it."""
+    path = run.folder / "tables" / "summary.md"
+    return path.read_text(encoding="utf-8") if path.is_file() else ""

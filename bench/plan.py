@@ -1,0 +1,211 @@
+"""A suite made concrete: the pictures found, the regions placed, codecs and metrics opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..metrics import (
+    DEFAULT_METRICS,
+    Metric,
+    MetricUnavailable,
+    describe_metric,
+    open_metric,
+)
+from .codecs import open_codec
+from .codecs.base import Codec
+from .environment import read_environment
+from .errors import ImageError, RunFolderError
+from .images import ImageSet, find_images
+from .records import ImageRef, MetricColumn, Region, Unavailable
+from .regions import fit_region, read_regions
+from .store import SCHEMA_VERSION, region_to_json
+from .suite import Suite
+
+Progress = Callable[[str, int, int], None]
+"""Told the phase, how much of it is done and the total."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything a run needs, opened; regions by image_id, in the pixels that are scored.
+
+    `columns` describes every metric asked for, `metrics` holds those that can be computed here and
+    `unavailable` says why the others cannot.
+    """
+
+    suite: Suite
+    found: ImageSet
+    regions: dict[str, list[Region]]
+    unused_regions: tuple[str, ...]
+    codecs: tuple[Codec, ...]
+    metrics: tuple[Metric, ...]
+    columns: tuple[MetricColumn, ...]
+    unavailable: tuple[Unavailable, ...]
+    device: str
+
+    @property
+    def rounded(self) -> bool:
+        """Whether reconstructions are rounded to 8 bits before they are scored."""
+        return self.suite.rounding == "8bit"
+
+    @property
+    def map_metric(self) -> str:
+        """The metric whose per-pixel map is kept: FLIP where it is computed, else mae."""
+        return "flip" if any(metric.name == "flip" for metric in self.metrics) else "mae"
+
+
+def make_plan(suite: Suite, progress: Progress) -> Plan:
+    """Find, read and open all that the suite names.
+
+    Raises: VaebenchError naming the first thing that cannot be had.
+    """
+    found = _find(suite, progress)
+    regions, unused = _place_regions(suite, found.images)
+    codecs: list[Codec] = []
+    for spec in suite.codecs:
+        progress("opening codecs", len(codecs), len(suite.codecs))
+        codecs.append(open_codec(spec.name, spec.source, spec.settings))
+    progress("opening codecs", len(codecs), len(suite.codecs))
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    metrics, columns, unavailable = open_metrics(
+        suite.metrics or DEFAULT_METRICS, suite.weights, device, suite.rounding == "8bit"
+    )
+    return Plan(suite, found, regions, unused, tuple(codecs), metrics, columns, unavailable, device)
+
+
+def open_metrics(
+    names: Sequence[str], weights: str | None, device: str, rounded: bool
+) -> tuple[tuple[Metric, ...], tuple[MetricColumn, ...], tuple[Unavailable, ...]]:
+    """Return the metrics that can be computed here, what was asked for, and why some cannot."""
+    metrics: list[Metric] = []
+    columns: list[MetricColumn] = []
+    unavailable: list[Unavailable] = []
+    for name in dict.fromkeys(names):
+        info = describe_metric(name)
+        column = MetricColumn(info.name, info.variant(rounded), info.unit, info.higher_is_better)
+        if column in columns:
+            continue
+        columns.append(column)
+        try:
+            metrics.append(open_metric(name, None if weights is None else Path(weights), device))
+        except MetricUnavailable as error:
+            unavailable.append(Unavailable(column.name, column.variant, str(error)))
+    return tuple(metrics), tuple(columns), tuple(unavailable)
+
+
+def new_record(plan: Plan, folder: Path, command: str) -> dict[str, Any]:
+    """Return run.json of a run that begins: protocol, provenance, environment."""
+    now = datetime.now(UTC)
+    map_columns = [column for column in plan.columns if column.name == plan.map_metric]
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "run_id": f"{now:%Y%m%dT%H%M%SZ}-{folder.name}",
+        "name": folder.name,
+        "created": now.isoformat(timespec="seconds"),
+        "finished": False,
+        "command": command,
+        "suite": plan.suite.model_dump(),
+        "environment": asdict(read_environment()),
+        "images": [asdict(_as_scored(image, plan.suite)) for image in plan.found.images],
+        "skipped": [asdict(image) for image in plan.found.skipped],
+        "regions": _regions_to_json(plan),
+        "unused_regions": list(plan.unused_regions),
+        "codecs": [asdict(codec.info) for codec in plan.codecs],
+        "metrics": [asdict(column) for column in plan.columns],
+        "unavailable": [asdict(entry) for entry in plan.unavailable],
+        "error_map": {
+            "metric": plan.map_metric,
+            "variant": map_columns[0].variant if map_columns else "mae/rgb8",
+            "unit": "",
+            "max": 1.0,
+        },
+    }
+
+
+def refuse_changes(folder: Path, record: dict[str, Any], plan: Plan) -> None:
+    """Refuse to go on with a run whose numbers would mix.
+
+    Raises: RunFolderError where pictures, regions, weights, metrics or libraries have changed.
+    """
+    before = {image["image_id"]: image["sha256"] for image in record["images"]}
+    now = {image.image_id: image.sha256 for image in plan.found.images}
+    differ = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
+    changes = [f"{differ[0]} was changed, added or removed"] if differ else []
+    if record["regions"] != _regions_to_json(plan):
+        changes.append("the regions were changed")
+    changes += [
+        f"{codec.info.name} has other weights"
+        for old, codec in zip(record["codecs"], plan.codecs, strict=True)
+        if old["weights_sha256"] != codec.info.weights_sha256
+    ]
+    environment = asdict(read_environment())
+    changes += [
+        f"{key} was {record['environment'][key]} and is {environment[key]}"
+        for key in ("device", "torch", "diffusers", "vaebench")
+        if record["environment"][key] != environment[key]
+    ]
+    missing = {entry["variant"] for entry in record["unavailable"] if not entry["codec"]}
+    if missing != {entry.variant for entry in plan.unavailable}:
+        changes.append("other metrics are available")
+    if changes:
+        raise RunFolderError(
+            f"Cannot go on with {folder}, its numbers would mix: since it began, "
+            f"{'; '.join(changes)}. Start a new run."
+        )
+
+
+def scored_images(plan: Plan) -> list[ImageRef]:
+    """Return the pictures with the size at which they are scored."""
+    return [_as_scored(image, plan.suite) for image in plan.found.images]
+
+
+def _find(suite: Suite, progress: Progress) -> ImageSet:
+    found = find_images(
+        suite.images, suite.background, lambda done, total: progress("reading images", done, total)
+    )
+    if not found.images:
+        reasons = "; ".join(f"{image.path}: {image.reason}" for image in found.skipped[:3])
+        raise ImageError(
+            f"No usable picture in {', '.join(suite.images)}"
+            f"{f' ({reasons})' if reasons else ''}. Give a folder, a glob, files or `sample`."
+        )
+    return found
+
+
+def _place_regions(
+    suite: Suite, images: Sequence[ImageRef]
+) -> tuple[dict[str, list[Region]], tuple[str, ...]]:
+    """Return each picture's regions in the pixels that are scored, and those of no picture."""
+    sources = list(suite.regions)
+    if "sample" in suite.images and "sample" not in sources:
+        sources.append("sample")
+    size_px = {image.image_id: (image.width_px, image.height_px) for image in images}
+    regions: dict[str, list[Region]] = {image.image_id: [] for image in images}
+    unused: list[str] = []
+    for source in sources:
+        read = read_regions(source, images)
+        unused += read.unused
+        for region in read.regions:
+            fitted = fit_region(region, *size_px[region.image_id], suite.size, suite.fit or "crop")
+            if fitted is None:
+                unused.append(f"{region.image_id}/{region.name}")
+            else:
+                regions[region.image_id].append(fitted)
+    return regions, tuple(unused)
+
+
+def _regions_to_json(plan: Plan) -> list[dict[str, Any]]:
+    return [region_to_json(region) for entry in plan.regions.values() for region in entry]
+
+
+def _as_scored(image: ImageRef, suite: Suite) -> ImageRef:
+    if suite.size is None:
+        return image
+    note = f"{image.width_px}x{image.height_px} px made {suite.size}x{suite.size} by {suite.fit}"
+    return replace(image, width_px=suite.size, height_px=suite.size, notes=(*image.notes, note))

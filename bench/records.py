@@ -1,0 +1,161 @@
+"""The frozen records that pass from one room to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+WHOLE = "whole"
+"""The region name under which a whole picture is scored."""
+
+REFERENCE = "reference"
+"""Reserved as a codec's name: the references are kept beside the reconstructions."""
+
+Settings = Mapping[str, str | int | float | bool]
+
+
+@dataclass(frozen=True)
+class ImageRef:
+    """A picture of an evaluation set, as found on disk.
+
+    `image_id` is its path below the set's root, with "/" between folders. Width and height are
+    those of the pixels that are scored: after orientation, before any fit to a `--size`.
+    `notes` tell what was converted on the way to 8-bit sRGB.
+    """
+
+    image_id: str
+    image_set: str
+    path: str
+    sha256: str
+    width_px: int
+    height_px: int
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SkippedImage:
+    """A file of an image set that cannot be used, and why."""
+
+    image_id: str
+    image_set: str
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Region:
+    """A named part of one picture.
+
+    `box_px` is x0, y0, x1, y1, end-exclusive, in the picture's own pixels. `mask` is None for a
+    rectangle; otherwise the box's pixels row by row, 8 to a byte, most significant bit first, the
+    last byte of the whole padded with zeros (`numpy.packbits(mask)` of a bool [y1-y0, x1-x0]).
+    """
+
+    image_id: str
+    name: str
+    kind: str
+    box_px: tuple[int, int, int, int]
+    mask: bytes | None = None
+
+
+@dataclass(frozen=True)
+class CodecInfo:
+    """What a codec is, and where it came from.
+
+    An autoencoder fills the latent fields; a classical codec leaves them None. `multiple_px` is
+    what width and height must be a multiple of before `encode`. `notes` say what a reader of
+    its numbers must know (say, a config that was inferred).
+    """
+
+    name: str
+    family: str
+    source: str
+    settings: Settings
+    revision: str | None = None
+    weights_sha256: str | None = None
+    dtype: str | None = None
+    device: str | None = None
+    latent_channels: int | None = None
+    spatial_factor: int | None = None
+    scaling_factor: float | None = None
+    shift_factor: float | None = None
+    params: int | None = None
+    multiple_px: int = 1
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What a codec would store of a batch of N pictures.
+
+    `latents` is raw (not multiplied by the scaling factor), [N, C, h, w], or None for a
+    classical codec, whose bytes are in `payloads`. `nbits` holds the stored bits of each picture.
+    """
+
+    nbits: tuple[int, ...]
+    latents: Tensor | None = None
+    payloads: tuple[bytes, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Score:
+    """One number: a metric of one picture's region under one codec.
+
+    `value` is None where the metric could not be computed; the reason is in the run's
+    `unavailable` list. It may be +inf (the PSNR of identical pictures).
+    """
+
+    image_id: str
+    codec: str
+    region: str
+    kind: str
+    metric: str
+    variant: str
+    value: float | None
+    unit: str
+
+
+@dataclass(frozen=True)
+class MetricColumn:
+    """A metric as a run asks for it: one variant, so one column; also where it is unavailable.
+
+    `higher_is_better` is None only where that is not known of a metric that is unavailable.
+    """
+
+    name: str
+    variant: str
+    unit: str
+    higher_is_better: bool | None
+
+
+@dataclass(frozen=True)
+class Unavailable:
+    """Why a metric has no value: for one picture and codec, or for all where these are None."""
+
+    metric: str
+    variant: str
+    reason: str
+    image_id: str | None = None
+    codec: str | None = None
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Fingerprint of the machine and libraries that made the numbers."""
+
+    device: str
+    driver: str | None
+    cuda: str | None
+    torch: str
+    diffusers: str
+    vaebench: str
+    python: str
+    platform: str
+    cpu: str
+    threads: int
+    git: str | None
+    libraries: Mapping[str, str] = field(default_factory=dict[str, str])

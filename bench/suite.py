@@ -1,0 +1,187 @@
+"""What to compare, and how: one model for the command line and for suite.toml."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from .errors import SuiteError
+from .records import REFERENCE
+
+Setting = str | int | float | bool
+
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._+-]*"
+
+
+def parse_setting(text: str) -> Setting:
+    """Return the value that a setting's text means: true/false, whole number, number, or text."""
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for number in (int, float):
+        try:
+            return number(text)
+        except ValueError:
+            continue
+    return text
+
+
+def parse_settings(text: str) -> dict[str, Setting]:
+    """Return the settings of `k=v,flag,8`: a bare word is true, a bare number is `factor`."""
+    settings: dict[str, Setting] = {}
+    for item in filter(None, (part.strip() for part in text.split(","))):
+        key, equals, value = item.partition("=")
+        if equals:
+            entry = (key.strip(), parse_setting(value.strip()))
+        elif isinstance(parse_setting(item), (int, float)) and item.lower() not in (
+            "true",
+            "false",
+        ):
+            entry = ("factor", parse_setting(item))
+        else:
+            entry = (item, True)
+        if entry[0] in settings:
+            raise ValueError(f"the setting {entry[0]!r} is given twice")
+        settings[entry[0]] = entry[1]
+    return settings
+
+
+def default_name(source: str, settings: dict[str, Setting]) -> str:
+    """Return the name of a codec that was given none: jpeg:q=75 is called jpeg-q75."""
+    parts = [part for part in re.split(r"[\\/]", source) if part not in ("", ".", "..")]
+    stem = re.sub(r"\.(safetensors|ckpt|pth|pt|bin)$", "", parts[-1] if parts else source)
+    words = [stem]
+    for key, value in settings.items():
+        if value is True:
+            words.append(key)
+        elif isinstance(value, str):
+            words.append(value)
+        else:
+            words.append(f"{value}" if key == "factor" else f"{key}{value}")
+    return re.sub(r"[^A-Za-z0-9._+-]+", "", "-".join(words)).strip(".-_+") or "codec"
+
+
+class CodecSpec(BaseModel):
+    """One codec to compare: a source that a family of CODECS claims, and its settings."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: str = Field(min_length=1)
+    settings: dict[str, Setting] = {}
+    name: str = Field(default="", pattern=rf"^({_NAME})?$", max_length=100)
+
+    @model_validator(mode="after")
+    def _named(self) -> CodecSpec:
+        if not self.name:
+            object.__setattr__(self, "name", default_name(self.source, dict(self.settings)))
+        if self.name == REFERENCE:
+            raise ValueError(f"the name {REFERENCE!r} is reserved; choose another NAME=")
+        return self
+
+    @classmethod
+    def parse(cls, text: str) -> CodecSpec:
+        """Read `[NAME=]SOURCE[:SETTING,…]`, e.g. `mine=./vae:dtype=float16` or `jpeg:q=75`.
+
+        Raises: SuiteError.
+        """
+        named = re.match(rf"({_NAME})=(.+)$", text, re.DOTALL)
+        name, spec = (named[1], named[2]) if named else ("", text)
+        # The last colon parts the settings off, unless what follows it is a path (C:\vae).
+        source, colon, tail = spec.rpartition(":")
+        if not colon or "/" in tail.split("=")[0] or "\\" in tail.split("=")[0]:
+            source, tail = spec, ""
+        try:
+            return cls(name=name, source=source, settings=parse_settings(tail))
+        except ValueError as error:
+            raise SuiteError(
+                f"Cannot read the codec {text!r}: {_first_reason(error)}. "
+                "Expected [NAME=]SOURCE[:SETTING=VALUE,…], e.g. jpeg:q=75 or mine=./vae."
+            ) from error
+
+
+def _as_codec(value: Any) -> Any:
+    return CodecSpec.parse(value) if isinstance(value, str) else value
+
+
+class Suite(BaseModel):
+    """Everything that decides what a run's numbers are."""
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+
+    images: list[str] = ["sample"]
+    codecs: list[Annotated[CodecSpec, BeforeValidator(_as_codec)]] = Field(min_length=1)
+    regions: list[str] = []
+    metrics: list[str] = Field(default=[], description="empty: the default set")
+    weights: str | None = None
+    size: int | None = Field(default=None, ge=8, le=16384)
+    fit: Literal["crop", "squash", "pad"] | None = None
+    rounding: Literal["8bit", "float"] = "8bit"
+    background: str = Field(default="#ffffff", pattern=r"^#[0-9a-fA-F]{6}$")
+    batch_size: int = Field(default=1, ge=1, le=1024)
+    keep: Literal["all", "worst", "none"] = "all"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Suite:
+        if (self.size is None) != (self.fit is None):
+            raise ValueError(
+                "size and fit go together: pass both (--size 512 --fit crop) or neither "
+                "(native size)"
+            )
+        names = [codec.name for codec in self.codecs]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(
+                f"two codecs are called {twice[0]!r}; give each its own name by NAME=SPEC"
+            )
+        return self
+
+    @classmethod
+    def create(cls, **fields: Any) -> Suite:
+        """Build a suite; what is wrong with it becomes one sentence.
+
+        Raises: SuiteError.
+        """
+        try:
+            return cls(**fields)
+        except ValidationError as error:
+            raise SuiteError(f"The suite is not valid: {_first_reason(error)}.") from error
+
+    @classmethod
+    def load(cls, path: Path) -> Suite:
+        """Read a suite.toml; relative paths in it are relative to the working folder.
+
+        Raises: SuiteError.
+        """
+        try:
+            fields = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise SuiteError(f"Cannot read the suite {path}: {error.strerror}.") from error
+        except ValueError as error:
+            raise SuiteError(f"The suite {path} is not valid TOML: {error}.") from error
+        try:
+            return cls.create(**fields)
+        except SuiteError as error:
+            raise SuiteError(f"{path}: {error}") from error
+
+    def to_toml(self) -> str:
+        """Return the suite as TOML, such that `load` gives it back."""
+        return tomli_w.dumps(self.model_dump(exclude_none=True))
+
+
+def _first_reason(error: ValueError) -> str:
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors()[0]
+    if first["type"] == "value_error":
+        return str(first["ctx"]["error"]) if "ctx" in first else first["msg"]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        owner = CodecSpec if first["loc"][:1] == ("codecs",) else Suite
+        return f"{where} is not known; valid are {', '.join(owner.model_fields)}"
+    if "SuiteError" in first["msg"]:
+        return first["msg"]
+    return f"{where or 'value'}: {first['msg'].lower()}, got {first['input']!r}"

@@ -1,0 +1,171 @@
+"""Image sets: what each kind of source finds, and the names of what is found."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from vaebench.bench.errors import ImageError
+from vaebench.bench.images import ImageSet, find_images
+
+
+def picture(path: Path, width: int = 6, height: int = 4, grey: int = 90) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (width, height), (grey, grey, grey)).save(path)
+    return path
+
+
+def ids(found: ImageSet) -> list[str]:
+    return [image.image_id for image in found.images]
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    root = tmp_path / "photos"
+    for name in [
+        "b.png",
+        "a.jpg",
+        "deep/er/c.PNG",
+        ".hidden.png",
+        ".cache/d.png",
+        "b.eye.mask.png",
+    ]:
+        picture(root / name)
+    for name in ["regions.json", "notes.txt", "SHA256SUMS", "page.pdf"]:
+        (root / name).write_text("not a picture")
+    (root / "folder.png").mkdir()
+    return root
+
+
+def test_a_folder_is_searched_for_pictures_alone(photos: Path) -> None:
+    found = find_images([str(photos)])
+    assert ids(found) == ["a.jpg", "b.png", "deep/er/c.PNG"]
+    assert found.skipped == ()
+    for image in found.images:
+        path = photos / image.image_id
+        assert image.image_set == "photos"
+        assert image.path == str(path)
+        assert image.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+        assert (image.width_px, image.height_px) == (6, 4)
+
+
+def test_a_glob_names_pictures_below_its_fixed_part(photos: Path) -> None:
+    assert ids(find_images([f"{photos}/**/*.PNG"])) == ["deep/er/c.PNG"]
+    assert ids(find_images([f"{photos}/*.[jp]*g"])) == ["a.jpg", "b.png"]
+    assert ids(find_images([f"{photos.parent}/ph*s/*.jpg"])) == ["photos/a.jpg"]
+
+
+def test_a_list_file_names_paths_relative_to_itself(photos: Path, tmp_path: Path) -> None:
+    outside = picture(tmp_path / "elsewhere" / "z.png")
+    (photos / "two.txt").write_text(f"# chosen\n\ndeep/er/c.PNG\n  b.png \n{outside}\ngone.png\n")
+    found = find_images([str(photos / "two.txt")])
+    assert ids(found) == ["b.png", "deep/er/c.PNG", "z.png"]
+    assert {image.image_set for image in found.images} == {"two"}
+    assert [(entry.image_id, entry.reason) for entry in found.skipped] == [
+        ("gone.png", "Cannot read gone.png: there is no such file.")
+    ]
+
+
+def test_single_files_may_have_any_name(tmp_path: Path) -> None:
+    path = picture(tmp_path / "photo[1].png")
+    odd = path.rename(tmp_path / "photo[1].camera")
+    assert ids(find_images([str(odd)])) == ["photo[1].camera"]
+
+
+def test_the_working_folder_and_home_are_understood(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(photos / "deep")
+    monkeypatch.setenv("HOME", str(photos))
+    monkeypatch.setenv("USERPROFILE", str(photos))
+    assert ids(find_images(["."])) == ["er/c.PNG"]
+    assert ids(find_images(["~/a.jpg"])) == ["a.jpg"]
+    assert ids(find_images(["../a.jpg"])) == ["a.jpg"]
+
+
+def test_equal_ids_are_told_apart_by_their_sets(tmp_path: Path) -> None:
+    for folder in ["one/val", "two/val", "test"]:
+        picture(tmp_path / folder / "x.png")
+        picture(tmp_path / folder / f"{folder[0]}.png")
+    found = find_images([str(tmp_path / folder) for folder in ["one/val", "two/val", "test"]])
+    assert ids(found) == ["o.png", "test/x.png", "val-2/t.png", "val-2/x.png", "val/x.png"] or ids(
+        found
+    ) == ["o.png", "test/t.png", "test/x.png", "val-2/t.png", "val-2/x.png", "val/x.png"]
+    assert len({image.path for image in found.images}) == 6
+
+
+def test_equal_names_of_single_files_are_told_apart_by_their_paths(tmp_path: Path) -> None:
+    paths = [picture(tmp_path / folder / "x.png") for folder in ["a", "b/c"]]
+    assert ids(find_images([str(path) for path in paths])) == ["files/a/x.png", "files/b/c/x.png"]
+
+
+def test_a_file_named_twice_is_taken_once(photos: Path) -> None:
+    found = find_images([str(photos), str(photos / "b.png"), f"{photos}/deep/../b.png"])
+    assert ids(found) == ["a.jpg", "b.png", "deep/er/c.PNG"]
+
+
+def test_the_order_of_sources_does_not_matter(photos: Path, tmp_path: Path) -> None:
+    picture(tmp_path / "aaa" / "0.png")
+    sources = [str(photos), str(tmp_path / "aaa")]
+    assert find_images(sources) == find_images(sources[::-1])
+    assert ids(find_images(sources))[0] == "0.png"
+
+
+def test_what_cannot_be_read_is_skipped_with_its_reason(photos: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (50, 50, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(photos / "cut.png")
+    (photos / "cut.png").write_bytes((photos / "cut.png").read_bytes()[:3000])
+    (photos / "empty.webp").touch()
+    found = find_images([str(photos)])
+    assert ids(found) == ["a.jpg", "b.png", "deep/er/c.PNG"]
+    assert [(entry.image_id, entry.image_set) for entry in found.skipped] == [
+        ("cut.png", "photos"),
+        ("empty.webp", "photos"),
+    ]
+    assert "damaged or cut short" in found.skipped[0].reason
+    assert "the file is empty" in found.skipped[1].reason
+
+
+def test_no_usable_picture_is_for_the_caller_to_judge(tmp_path: Path) -> None:
+    (tmp_path / "bad.png").write_text("text")
+    found = find_images([str(tmp_path)])
+    assert found.images == ()
+    assert len(found.skipped) == 1
+
+
+def test_sources_that_match_nothing_are_errors(tmp_path: Path) -> None:
+    (tmp_path / "empty.txt").write_text("# nothing yet\n")
+    (tmp_path / "void").mkdir()
+    for source in ["gone.png", "*.png", "empty.txt", "void"]:
+        with pytest.raises(ImageError, match="No picture in "):
+            find_images([str(tmp_path / source)])
+
+
+def test_size_is_that_of_the_upright_picture(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("L", (20, 10)).save(tmp_path / "turned.jpg", exif=exif)
+    (image,) = find_images([str(tmp_path)]).images
+    assert (image.width_px, image.height_px) == (10, 20)
+    assert image.notes == ("EXIF orientation 6 applied", "grey copied to red, green and blue")
+
+
+def test_progress_counts_to_the_end(photos: Path) -> None:
+    calls: list[tuple[int, int]] = []
+    find_images([str(photos)], progress=lambda done, total: calls.append((done, total)))
+    assert calls == [(0, 3), (1, 3), (2, 3), (3, 3)]
+
+
+def test_kodak(kodak: Path) -> None:
+    sums = dict(
+        reversed(line.split()) for line in (kodak / "SHA256SUMS").read_text().splitlines() if line
+    )
+    found = find_images([str(kodak)])
+    assert {image.image_id: image.sha256 for image in found.images} == {
+        name.lstrip("*"): digest for name, digest in sums.items() if name.endswith(".png")
+    }
+    assert {(image.width_px, image.height_px) for image in found.images} == {(768, 512), (512, 768)}
+    assert {image.notes for image in found.images} == {()}

@@ -1,0 +1,130 @@
+"""One model for the command line and for suite.toml."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from vaebench.bench.errors import SuiteError
+from vaebench.bench.suite import CodecSpec, Suite
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "source", "settings"),
+    [
+        ("jpeg", "jpeg", "jpeg", {}),
+        ("jpeg:q=75", "jpeg-q75", "jpeg", {"q": 75}),
+        (
+            "jpeg:q=75,subsampling=420",
+            "jpeg-q75-subsampling420",
+            "jpeg",
+            {"q": 75, "subsampling": 420},
+        ),
+        ("webp:lossless", "webp-lossless", "webp", {"lossless": True}),
+        ("resize:8", "resize-8", "resize", {"factor": 8}),
+        ("resize:0.5", "resize-0.5", "resize", {"factor": 0.5}),
+        ("mine=./vae:dtype=float16", "mine", "./vae", {"dtype": "float16"}),
+        ("../weights/taef2", "taef2", "../weights/taef2", {}),
+        ("a/vae.safetensors", "vae", "a/vae.safetensors", {}),
+        (
+            "org/vae:revision=v1,posterior=sample,seed=3",
+            "vae-v1-sample-seed3",
+            "org/vae",
+            {"revision": "v1", "posterior": "sample", "seed": 3},
+        ),
+        ("m=org/vae:config=../a/b", "m", "org/vae", {"config": "../a/b"}),
+        ("w=C:\\models\\vae", "w", "C:\\models\\vae", {}),
+        ("x/y=z", "yz", "x/y=z", {}),
+        ("m=vae:tiling=false", "m", "vae", {"tiling": False}),
+    ],
+)
+def test_a_spec_is_name_source_and_settings(
+    text: str, name: str, source: str, settings: dict[str, object]
+) -> None:
+    spec = CodecSpec.parse(text)
+    assert (spec.name, spec.source, dict(spec.settings)) == (name, source, settings)
+    assert [type(value) for value in spec.settings.values()] == [type(v) for v in settings.values()]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "Expected [NAME=]SOURCE"),
+        ("jpeg:q=1,q=2", "'q' is given twice"),
+        ("reference=jpeg", "'reference' is reserved"),
+        (":q=1", "Expected [NAME=]SOURCE"),
+    ],
+)
+def test_a_spec_that_cannot_be_read_says_why(text: str, reason: str) -> None:
+    with pytest.raises(SuiteError) as caught:
+        CodecSpec.parse(text)
+    assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"codecs": []}, "codecs"),
+        ({"codecs": ["jpeg", "jpeg"]}, "two codecs are called 'jpeg'"),
+        ({"codecs": ["jpeg"], "size": 512}, "size and fit go together"),
+        ({"codecs": ["jpeg"], "fit": "crop"}, "size and fit go together"),
+        ({"codecs": ["jpeg"], "sise": 512}, "sise is not known; valid are images, codecs"),
+        ({"codecs": [{"source": "jpeg", "q": 5}]}, "codecs.0.q is not known"),
+        ({"codecs": ["jpeg"], "keep": "some"}, "'all', 'worst' or 'none', got 'some'"),
+        ({"codecs": ["jpeg"], "size": 2, "fit": "pad"}, "size"),
+        ({"codecs": ["jpeg"], "background": "white"}, "background"),
+        ({"codecs": ["jpeg:q=1,q=2"]}, "'q' is given twice"),
+    ],
+)
+def test_a_suite_that_is_not_valid_says_why(fields: dict[str, object], reason: str) -> None:
+    with pytest.raises(SuiteError) as caught:
+        Suite.create(**fields)
+    assert reason in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_a_command_line_meant_comes_back_from_its_file(tmp_path: Path) -> None:
+    suite = Suite.create(
+        images=["photos", "sample"],
+        codecs=["mine=./vae:dtype=float16,tiling=true", "jpeg:q=75", "resize:8"],
+        regions=["regions.json"],
+        metrics=["psnr", "lpips-alex"],
+        size=512,
+        fit="crop",
+        rounding="float",
+        batch_size=4,
+        keep="worst",
+    )
+    path = tmp_path / "suite.toml"
+    path.write_text(suite.to_toml(), encoding="utf-8")
+    assert Suite.load(path) == suite
+
+
+def test_specs_in_a_file_may_be_the_command_lines(tmp_path: Path) -> None:
+    path = tmp_path / "suite.toml"
+    path.write_text('codecs = ["jpeg:q=75", {source = "webp", settings = {q = 5}}]\n')
+    assert Suite.load(path) == Suite.create(codecs=["jpeg:q=75", "webp:q=5"])
+
+
+def test_a_file_that_is_no_suite_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "suite.toml"
+    with pytest.raises(SuiteError, match=r"Cannot read the suite .*suite\.toml"):
+        Suite.load(path)
+    path.write_text("codecs = [")
+    with pytest.raises(SuiteError, match=r"suite\.toml is not valid TOML"):
+        Suite.load(path)
+    path.write_text('codecs = ["jpeg"]\nfoo = 1\n')
+    with pytest.raises(SuiteError, match=r"suite\.toml: .*foo is not known"):
+        Suite.load(path)
+
+
+@given(st.text(max_size=40))
+def test_any_text_is_a_spec_or_a_sentence(text: str) -> None:
+    try:
+        spec = CodecSpec.parse(text)
+    except SuiteError as error:
+        assert "Cannot read the codec" in str(error)
+    else:
+        assert CodecSpec(name=spec.name, source=spec.source, settings=spec.settings) == spec

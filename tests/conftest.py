@@ -1,0 +1,25 @@
+"""Fixtures that every test may use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real pictures and weights; tests that need it skip where it is absent."""
+    folder = Path(os.environ.get("VAEBENCH_SHARED", ROOT.parent / "shared"))
+    if not (folder / "images" / "kodak" / "kodim23.png").is_file():
+        pytest.skip(f"needs the shared pictures and weights; none at {folder} (VAEBENCH_SHARED)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def kodak(shared: Path) -> Path:
+    """The folder of the 24 Kodak pictures."""
+    return shared / "images" / "kodak"

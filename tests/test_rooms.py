@@ -1,0 +1,122 @@
+"""Each room imports only what ARCHITECTURE.md says it may."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+EVERYTHING = {"bench", "metrics", "reports"}
+LINE = {"bench", "metrics"}
+"""The straight line may use all of bench (but cli and api) and metrics."""
+
+INPUT = (
+    "bench.decode",
+    "bench.icc",
+    "bench.icc_deep",
+    "bench.images",
+    "bench.pixels",
+    "bench.region_files",
+    "bench.region_shapes",
+    "bench.regions",
+    "bench.sample",
+)
+"""Pictures and regions: what is read from the user's files."""
+
+MAY_IMPORT: dict[str, set[str]] = {
+    "bench.records": set(),
+    "bench.errors": set(),
+    "bench.suite": {"bench.records", "bench.errors"},
+    **{name: {"bench.records", "bench.errors", *INPUT} for name in INPUT},
+    "bench.environment": {"bench.records"},
+    "bench.store": {"bench.records", "bench.errors"},
+    "bench.pictures": {"bench.records", "bench.store"},
+    "bench.progress": set(),
+    "bench.reconstruct": {"bench.records", "bench.errors", "bench.codecs"},
+    "bench.scoring": {"bench.records", "bench.regions", "metrics"},
+    "bench.plan": LINE,
+    "bench.evaluate": LINE,
+    "bench.rescore": LINE,
+    "bench.listing": {"bench.images", "bench.regions", "bench.store"},
+    "bench.api": EVERYTHING,
+    "bench.cli": EVERYTHING,
+    "bench": EVERYTHING,
+    "bench.codecs": {"bench.records", "bench.errors", "bench.codecs", "bench.demo"},
+    "bench.demo": {"bench.demo"},
+    "metrics": {"metrics"},
+    "reports": {"bench.records", "bench.errors", "bench.store", "reports"},
+}
+NOT_INSIDE_THE_LINE = {"bench.cli", "bench.api"}
+NO_TORCH = ("reports", "bench.store", "bench.suite", *INPUT, "bench.cli")
+
+MODULES = sorted(
+    path for room in ("bench", "metrics", "reports") for path in (ROOT / room).rglob("*.py")
+)
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def room_of(module: str) -> str:
+    """Return the longest entry of the table that holds the module."""
+    parts = module.split(".")
+    for length in range(len(parts), 0, -1):
+        name = ".".join(parts[:length])
+        if name in MAY_IMPORT and (length == len(parts) or name != "bench"):
+            return name
+    raise AssertionError(f"{module} has no row in MAY_IMPORT; say what it may import")
+
+
+def imported(path: Path) -> tuple[set[str], set[str]]:
+    """Return the project's modules and the other top-level packages that a file imports."""
+    own: set[str] = set()
+    other: set[str] = set()
+    package = path.relative_to(ROOT).parts[:-1]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            other.update(alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            other.add((node.module or "").split(".")[0])
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1]
+            target = ".".join([*base, *((node.module or "").split(".") if node.module else [])])
+            for alias in node.names:
+                deeper = ROOT / target.replace(".", "/") / alias.name
+                is_module = deeper.with_suffix(".py").is_file() or deeper.is_dir()
+                own.add(f"{target}.{alias.name}" if is_module else target)
+    return own, other
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module_name)
+def test_a_module_imports_only_the_rooms_it_may(path: Path) -> None:
+    module = module_name(path)
+    allowed = MAY_IMPORT[room_of(module)]
+    own, _ = imported(path)
+    for target in own:
+        assert any(target == name or target.startswith(f"{name}.") for name in allowed), (
+            f"{module} imports {target}; it may import {sorted(allowed)}"
+        )
+        if allowed is LINE:
+            assert target not in NOT_INSIDE_THE_LINE, f"{module} imports {target}"
+
+
+def test_records_and_errors_need_the_standard_library_alone() -> None:
+    for name in ("records", "errors"):
+        _, other = imported(ROOT / "bench" / f"{name}.py")
+        # records names Tensor in annotations only, under TYPE_CHECKING.
+        assert other - {"torch"} <= set(sys.stdlib_module_names)
+
+
+WITHOUT_TORCH = [path for path in MODULES if module_name(path).startswith(NO_TORCH)]
+
+
+@pytest.mark.parametrize("path", WITHOUT_TORCH, ids=module_name)
+def test_reports_and_the_readers_never_import_torch(path: Path) -> None:
+    _, other = imported(path)
+    assert not other & {"torch", "torchvision", "torchmetrics", "diffusers"}
