@@ -20,7 +20,7 @@ app = typer.Typer(
     name="vaebench",
     help="Measure what image autoencoders do to your pictures: how much they lose, where, and "
     "what the bytes buy.",
-    epilog="Try: vaebench run    (demonstration checkpoints, JPEG and WebP on sample pictures)",
+    epilog="Try: vaebench run    (demonstration checkpoints on sample pictures)",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -30,13 +30,13 @@ RUN_EXAMPLES = """Examples:
 
 vaebench run
 
-vaebench run --images photos --codec mine=./my-vae --codec jpeg:q=75 --out runs/mine
+vaebench run --images photos --codec mine=./my-vae --codec jpeg:q=75
 
-vaebench run --images photos --codec a=./vae-a --codec b=./vae-b.safetensors --size 512 --fit crop
+vaebench run --codec a=./vae-a --codec b=./vae-b --size 512 --fit crop
 
-vaebench run --codec stabilityai/sd-vae-ft-mse:dtype=float16 --save-suite suite.toml
+vaebench run --codec org/name:dtype=float16 --save-suite suite.toml
 
-vaebench run --suite suite.toml
+vaebench run --suite suite.toml --out runs/mine
 
 vaebench run --resume runs/mine
 """
@@ -174,7 +174,7 @@ def report(folder: RunFolder) -> None:
     typer.echo(f"Report: {path}")
 
 
-@app.command(epilog="Example: vaebench score runs/mine --metric ciede2000 --metric lpips-squeeze")
+@app.command(epilog="Example: vaebench score runs/mine --metric ciede2000")
 def score(
     folder: RunFolder,
     metric: Annotated[list[str], typer.Option("--metric", help="As for run. Repeatable.")],

@@ -20,7 +20,7 @@ from ..metrics import (
 from .codecs import open_codec
 from .codecs.base import Codec
 from .environment import read_environment
-from .errors import ImageError, RunFolderError
+from .errors import ImageError, RegionError, RunFolderError
 from .images import ImageSet, find_images
 from .records import ImageRef, MetricColumn, Region, Unavailable
 from .regions import fit_region, read_regions
@@ -192,6 +192,11 @@ def _place_regions(
         read = read_regions(source, images)
         unused += read.unused
         for region in read.regions:
+            if any(region.name == other.name for other in regions[region.image_id]):
+                raise RegionError(
+                    f"{region.image_id} has two regions called {region.name!r}, one of them from "
+                    f"{source}. Give each region of a picture its own name."
+                )
             fitted = fit_region(region, *size_px[region.image_id], suite.size, suite.fit or "crop")
             if fitted is None:
                 unused.append(f"{region.image_id}/{region.name}")

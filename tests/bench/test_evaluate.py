@@ -15,7 +15,7 @@ from vaebench.bench import evaluate as evaluate_module
 from vaebench.bench import plan as plan_module
 from vaebench.bench.codecs import open_codec
 from vaebench.bench.codecs.base import Family
-from vaebench.bench.errors import CodecError, ImageError, RunFolderError
+from vaebench.bench.errors import CodecError, ImageError, RegionError, RunFolderError
 from vaebench.bench.evaluate import evaluate, resume
 from vaebench.bench.records import CodecInfo, Encoded
 from vaebench.bench.store import StoredRun
@@ -252,6 +252,12 @@ def test_no_picture_at_all_is_an_error_and_writes_nothing(tmp_path: Path) -> Non
     with pytest.raises(ImageError, match=r"No usable picture.*x\.png"):
         evaluate(suite(tmp_path / "empty", regions=[]), tmp_path / "run", "c", quiet)
     assert not (tmp_path / "run").exists()
+
+
+def test_two_sources_may_not_name_one_region_twice(photos: Path, tmp_path: Path) -> None:
+    sources = [str(photos / "regions.json")] * 2
+    with pytest.raises(RegionError, match=r"a\.png has two regions called 'left-eye'"):
+        evaluate(suite(photos, regions=sources), tmp_path / "run", "c", quiet)
 
 
 def test_taef2_on_kodim23_gives_the_known_answers(shared: Path, tmp_path: Path) -> None:

@@ -1,0 +1,199 @@
+"""Image sets: find the files, name them, hash them, and try each once."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+from .decode import picture_suffixes
+from .errors import ImageError
+from .pixels import background_rgb, read_pixels
+from .records import ImageRef, SkippedImage
+from .region_files import MASK_SUFFIX
+from .sample import SAMPLE, sample_paths
+
+_LOOSE_SET = "files"
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """The pictures that can be used and the files that cannot, each in the order of their ids."""
+
+    images: tuple[ImageRef, ...]
+    skipped: tuple[SkippedImage, ...]
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A file of a set, before it is opened; `path` is absolute."""
+
+    image_set: str
+    image_id: str
+    path: Path
+
+
+def find_images(
+    sources: Sequence[str],
+    background: str = "#ffffff",
+    progress: Callable[[int, int], None] | None = None,
+) -> ImageSet:
+    """Find, hash and try the pictures of any number of sources.
+
+    A source is a folder (searched with its subfolders; hidden files and folders, region masks and
+    files without a picture's suffix are left out), a glob (the same are left out), a list file
+    (`.txt`: a path on each line, relative to the file; # starts a comment), a single file, or the
+    word `sample`. A file that several sources name is taken once. `progress` is told
+    how many files of how many have been tried.
+
+    An id is the path below the folder, below the fixed part of the glob, or below the list file;
+    a single file's is its name. Where two files would share one, their set's name goes before it,
+    and single files get as much of their path as tells them apart.
+
+    Raises: ImageError for a source that matches nothing and for an impossible background. What
+        cannot be read is no error: it is in `skipped`, with the reason.
+    """
+    background_rgb(background)
+    found = _unique_ids(_collect(sources))
+    images: list[ImageRef] = []
+    skipped: list[SkippedImage] = []
+    for done, file in enumerate(sorted(found, key=lambda file: file.image_id)):
+        if progress:
+            progress(done, len(found))
+        place = (file.image_id, file.image_set, str(file.path))
+        try:
+            pixels = read_pixels(file.path, background)
+            digest = _sha256(file.path)
+        except (ImageError, OSError) as error:
+            skipped.append(SkippedImage(*place, reason=str(error)))
+        else:
+            height, width = pixels.rgb.shape[:2]
+            images.append(ImageRef(*place, digest, width, height, pixels.notes))
+    if progress:
+        progress(len(found), len(found))
+    return ImageSet(tuple(images), tuple(skipped))
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _collect(sources: Sequence[str]) -> list[_Found]:
+    """Return the files of all sources, each once, with ids that may still collide."""
+    found: dict[Path, _Found] = {}
+    sets: Counter[str] = Counter()
+    for source in sources:
+        name, files = _read_source(source)
+        if not files:
+            raise ImageError(
+                f"No picture in {source!r}: expected a folder, glob, list (.txt) or file of "
+                f"pictures, or {SAMPLE!r}."
+            )
+        if name != _LOOSE_SET:
+            sets[name] += 1
+            if sets[name] > 1:
+                name = f"{name}-{sets[name]}"
+        for image_id, path in files:
+            found.setdefault(path, _Found(name, image_id, path))
+    return list(found.values())
+
+
+def _read_source(source: str) -> tuple[str, list[tuple[str, Path]]]:
+    """Return a set's name, and the id and absolute path of each of its files."""
+    if source == SAMPLE:
+        return SAMPLE, [(path.name, path) for path in sample_paths()]
+    path = _absolute(Path(source))
+    if path.is_dir():
+        return path.name or _LOOSE_SET, _below(path, _walk(path))
+    if path.is_file():
+        if path.suffix.lower() == ".txt":
+            return path.stem, _below(path.parent, _listed(path))
+        return _LOOSE_SET, [(path.name, path)]
+    if glob.has_magic(source):
+        fixed = _fixed_part(path)
+        matches = fixed.glob(str(path.relative_to(fixed)))
+        files = (file for file in matches if _is_picture(file.relative_to(fixed)))
+        return fixed.name or _LOOSE_SET, _below(fixed, filter(Path.is_file, files))
+    raise ImageError(f"No picture in {source!r}: there is no such file or folder.")
+
+
+def _absolute(path: Path) -> Path:
+    # Path.resolve() would follow links, and a link's own name is its picture's id.
+    return Path(os.path.abspath(path.expanduser()))  # noqa: PTH100
+
+
+def _fixed_part(pattern: Path) -> Path:
+    """Return the folder above a pattern's first wildcard."""
+    parts: list[str] = []
+    for part in pattern.parts[:-1]:
+        if glob.has_magic(part):
+            break
+        parts.append(part)
+    return Path(*parts)
+
+
+def _below(root: Path, paths: Iterator[Path]) -> list[tuple[str, Path]]:
+    """Pair each path with its id below the root; one outside the root has its file name."""
+    return [
+        (path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name, path)
+        for path in paths
+    ]
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    def refuse(error: OSError) -> None:
+        raise ImageError(f"Cannot list {error.filename}: {error.strerror}.") from error
+
+    for folder, subfolders, names in os.walk(root, onerror=refuse):
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        for name in names:
+            path = Path(folder, name)
+            if _is_picture(PurePath(name)) and path.is_file():
+                yield path
+
+
+def _is_picture(path: PurePath) -> bool:
+    """Whether a path below a set's root, by its name alone, is a picture of the set."""
+    if any(part.startswith(".") for part in path.parts) or path.name.lower().endswith(MASK_SUFFIX):
+        return False
+    return path.suffix.lower() in picture_suffixes()
+
+
+def _listed(list_file: Path) -> Iterator[Path]:
+    try:
+        lines = list_file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ImageError(f"Cannot read the list {list_file.name}: {error}.") from error
+    for line in lines:
+        entry = line.strip()
+        if entry and not entry.startswith("#"):
+            yield _absolute(list_file.parent / Path(entry).expanduser())
+
+
+def _unique_ids(found: list[_Found]) -> list[_Found]:
+    """Lengthen the ids that several files share: set name first, then as much path as it takes."""
+    ids = Counter(file.image_id for file in found)
+    named = [
+        _Found(file.image_set, f"{file.image_set}/{file.image_id}", file.path)
+        if ids[file.image_id] > 1
+        else file
+        for file in found
+    ]
+    ids = Counter(file.image_id for file in named)
+    shared = [file.path for file in named if ids[file.image_id] > 1]
+    if not shared:
+        return named
+    root = Path(os.path.commonpath(shared))
+    return [
+        _Found(
+            file.image_set, f"{file.image_set}/{file.path.relative_to(root).as_posix()}", file.path
+        )
+        if ids[file.image_id] > 1
+        else file
+        for file in named
+    ]
