@@ -132,7 +132,7 @@ def _score_batch(plan: Plan, folder: Path, references: References) -> dict[str, 
             total.unavailable += picture.unavailable
             if plan.suite.keep != "none":
                 error = (rounded[index] - references.pixels[index]).abs().mean(0)
-                error_map = picture.maps["flip"] if plan.map_metric == "flip" else error
+                error_map = picture.maps.get(plan.map_column.variant, error)
                 _keep(folder, codec, image_id, answer, rounded[index], error_map)
     return totals
 

@@ -55,9 +55,13 @@ class Plan:
         return self.suite.rounding == "8bit"
 
     @property
-    def map_metric(self) -> str:
+    def map_column(self) -> MetricColumn:
         """The metric whose per-pixel map is kept: FLIP where it is computed, else mae."""
-        return "flip" if any(metric.name == "flip" for metric in self.metrics) else "mae"
+        missing = {entry.variant for entry in self.unavailable}
+        for column in self.columns:
+            if column.name == "flip" and column.variant not in missing:
+                return column
+        return MetricColumn("mae", "mae/rgb8", "", higher_is_better=False)
 
 
 def make_plan(suite: Suite, progress: Progress) -> Plan:
@@ -102,7 +106,6 @@ def open_metrics(
 def new_record(plan: Plan, folder: Path, command: str) -> dict[str, Any]:
     """Return run.json of a run that begins: protocol, provenance, environment."""
     now = datetime.now(UTC)
-    map_columns = [column for column in plan.columns if column.name == plan.map_metric]
     return {
         "schema_version": SCHEMA_VERSION,
         "run_id": f"{now:%Y%m%dT%H%M%SZ}-{folder.name}",
@@ -120,9 +123,9 @@ def new_record(plan: Plan, folder: Path, command: str) -> dict[str, Any]:
         "metrics": [asdict(column) for column in plan.columns],
         "unavailable": [asdict(entry) for entry in plan.unavailable],
         "error_map": {
-            "metric": plan.map_metric,
-            "variant": map_columns[0].variant if map_columns else "mae/rgb8",
-            "unit": "",
+            "metric": plan.map_column.name,
+            "variant": plan.map_column.variant,
+            "unit": plan.map_column.unit,
             "max": 1.0,
         },
     }

@@ -30,7 +30,7 @@ class References:
 
 @dataclass
 class PictureScores:
-    """What was found out about one picture under one codec; `maps` is [H, W] by metric name."""
+    """What was found out about one picture under one codec; `maps` is [H, W] by variant."""
 
     scores: list[Score] = field(default_factory=list[Score])
     unavailable: list[Unavailable] = field(default_factory=list[Unavailable])
@@ -84,7 +84,7 @@ def score_batch(
             image_id = references.image_ids[index]
             values = [(WHOLE, WHOLE, float(result.values[index]))]
             if result.maps is not None:
-                picture.maps[metric.name] = result.maps[index]
+                picture.maps[variant] = result.maps[index]
                 values += [
                     (region.name, region.kind, _regional(metric, result.maps, index, region))
                     for region in references.regions[index]

@@ -1,0 +1,91 @@
+"""What the adapters of other packages' metrics share: names matched loosely, one picture a call."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.metadata
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor
+
+from .base import MetricError, MetricUnavailable, Result
+from .info import DescribedMetric, MetricInfo
+from .pictures import check_pair, check_pictures
+
+
+class AdaptedMetric(DescribedMetric):
+    """A metric of another package, called for one pair of pictures at a time. No map.
+
+    `score` takes reference and reconstruction, float32 [1, 3, H, W] in [0, 1], and returns a
+    tensor or number; whatever it raises becomes MetricUnavailable with the package's reason.
+    """
+
+    def __init__(
+        self, info: MetricInfo, score: Callable[[Tensor, Tensor], object], device: str
+    ) -> None:
+        super().__init__(info)
+        self._score = score
+        self._device = device
+
+    def prepare(self, reference: Tensor) -> Tensor:
+        """Return the reference on the metric's device: these packages keep no features."""
+        check_pictures(reference)
+        return reference.to(self._device, torch.float32)
+
+    def compare(self, prepared: Tensor, reconstruction: Tensor, want_maps: bool) -> Result:
+        """Return the score of each picture; there are no maps.
+
+        Raises: ShapeMismatch; MetricUnavailable where the package refuses the pictures.
+        """
+        check_pair(prepared.shape, reconstruction)
+        pictures = reconstruction.to(self._device, torch.float32)
+        values = [
+            self._value(prepared[index : index + 1], pictures[index : index + 1])
+            for index in range(len(prepared))
+        ]
+        return Result(torch.tensor(values, dtype=torch.float64, device=reconstruction.device))
+
+    def _value(self, reference: Tensor, reconstruction: Tensor) -> float:
+        try:
+            with torch.no_grad():
+                score = self._score(reference, reconstruction)
+        except Exception as error:  # another package's code: its reason is the user's
+            raise MetricUnavailable(f"{self.name} refused the pictures: {reason(error)}") from error
+        if isinstance(score, int | float) or (isinstance(score, Tensor) and score.numel() == 1):
+            return float(score)
+        raise MetricUnavailable(
+            f"{self.name} returned no single number for one pair of pictures: "
+            f"got {type(score).__name__}."
+        )
+
+
+def reason(error: Exception) -> str:
+    """Return an error's message as the tail of one sentence."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if text.endswith(".") else f"{text}."
+
+
+def loosely_named(name: str, valid: Iterable[str], package: str) -> str:
+    """Return the valid name equal to `name` but for case, hyphens and underscores.
+
+    Raises: MetricError with the nearest match and the valid names.
+    """
+    names = {_loose(known): known for known in valid}
+    if name in names.values():
+        return name
+    if _loose(name) in names:
+        return names[_loose(name)]
+    near = difflib.get_close_matches(_loose(name), names, n=1)
+    hint = f" Did you mean {package}:{names[near[0]]}?" if near else ""
+    known = ", ".join(sorted(names.values()))
+    raise MetricError(f"Unknown metric '{package}:{name}'.{hint} Valid after {package}: {known}.")
+
+
+def _loose(name: str) -> str:
+    return name.lower().replace("-", "").replace("_", "")
+
+
+def fingerprint_stem(package: str) -> str:
+    """Return `PACKAGE-VERSION-rgb`, the stem of an adapted metric's fingerprint."""
+    return f"{package}-{importlib.metadata.version(package)}-rgb"

@@ -1,0 +1,86 @@
+"""Metrics of pyiqa through their adapter, with a stand-in for that heavy package."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+import types
+
+import pytest
+import torch
+from vaebench.metrics import MetricError, MetricUnavailable, describe_metric, open_metric
+
+
+@pytest.fixture
+def pyiqa(monkeypatch):
+    """A module with the three things of pyiqa 0.1.16 that the adapter touches."""
+    configs = {
+        "mean_error": {"metric_mode": "FR", "lower_better": True},
+        "gain": {"metric_mode": "FR"},
+        "no-weights": {"metric_mode": "FR"},
+        "niqe": {"metric_mode": "NR", "lower_better": True},
+    }
+
+    def create_metric(name, device):
+        if name == "no-weights":
+            raise OSError("download failed")
+        if name == "gain":
+            return lambda distorted, reference: (distorted - reference).mean()
+        return lambda distorted, reference: (distorted - reference).abs().mean(dim=(1, 2, 3))
+
+    package = types.ModuleType("pyiqa")
+    package.create_metric = create_metric
+    table = types.ModuleType("pyiqa.default_model_configs")
+    table.DEFAULT_CONFIGS = configs
+    monkeypatch.setitem(sys.modules, "pyiqa", package)
+    monkeypatch.setitem(sys.modules, "pyiqa.default_model_configs", table)
+    version = importlib.metadata.version
+    monkeypatch.setattr(
+        importlib.metadata, "version", lambda name: "0.1.16" if name == "pyiqa" else version(name)
+    )
+
+
+def test_scores_distorted_against_reference(pyiqa, random_pair):
+    reference, reconstruction = random_pair(3, 9, 8)
+    for name, expected in (
+        ("gain", (reconstruction - reference).mean(dim=(1, 2, 3))),
+        ("mean_error", (reconstruction - reference).abs().mean(dim=(1, 2, 3))),
+    ):
+        metric = open_metric(f"pyiqa:{name}")
+        result = metric.compare(metric.prepare(reference), reconstruction, True)
+        assert result.maps is None
+        assert torch.allclose(result.values, expected.double(), rtol=0, atol=1e-7)
+
+
+def test_facts_come_from_the_package(pyiqa):
+    metric = open_metric("pyiqa:Mean-Error")
+    assert metric.name == "pyiqa:mean_error"
+    assert metric.variant(True) == "pyiqa:mean_error/pyiqa-0.1.16-rgb8"
+    assert not metric.higher_is_better
+    assert open_metric("pyiqa:gain").higher_is_better
+
+
+def test_a_metric_without_reference_is_unavailable(pyiqa):
+    with pytest.raises(MetricUnavailable, match="takes no reference"):
+        open_metric("pyiqa:niqe")
+
+
+def test_weights_that_cannot_be_had_give_the_reason(pyiqa):
+    with pytest.raises(MetricUnavailable, match=r"cannot be built: download failed\."):
+        open_metric("pyiqa:no-weights")
+
+
+def test_an_unknown_name_is_answered_with_the_nearest(pyiqa):
+    with pytest.raises(MetricError, match="mean pyiqa:gain") as caught:
+        open_metric("pyiqa:gains")
+    assert not isinstance(caught.value, MetricUnavailable)
+
+
+def test_without_pyiqa_the_metric_is_listed_with_the_mend(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyiqa", None)
+    monkeypatch.setitem(sys.modules, "pyiqa.default_model_configs", None)
+    info = describe_metric("pyiqa:topiq_fr")
+    assert (info.name, info.variant(True)) == ("pyiqa:topiq_fr", "pyiqa:topiq_fr/rgb8")
+    assert info.higher_is_better is None
+    with pytest.raises(MetricUnavailable, match=r"pip install 'vaebench\[pyiqa\]'"):
+        open_metric("pyiqa:topiq_fr")

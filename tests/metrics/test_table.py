@@ -1,0 +1,125 @@
+"""The table of metrics: names, fingerprints, unknown names, and the contract all keep."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from vaebench.metrics import (
+    DEFAULT_METRICS,
+    METRICS,
+    MetricError,
+    MetricUnavailable,
+    describe_metric,
+    open_metric,
+)
+
+WITHOUT_WEIGHTS = [name for name in METRICS if not name.startswith("lpips")]
+ADAPTED = ["torchmetrics:UniversalImageQualityIndex"]
+
+FINGERPRINTS = {
+    "psnr": ("psnr", "dB", True, "psnr/rgb8", "psnr/rgb-float"),
+    "mse": ("mse", "", False, "mse/rgb8", "mse/rgb-float"),
+    "mae": ("mae", "", False, "mae/rgb8", "mae/rgb-float"),
+    "ssim": ("ssim", "", True, "ssim/gauss11-rgb8", "ssim/gauss11-rgb-float"),
+    "ssim-luma": ("ssim", "", True, "ssim/gauss11-luma8", "ssim/gauss11-luma-float"),
+    "ms-ssim": (
+        "ms-ssim",
+        "",
+        True,
+        "ms-ssim/gauss11-5scale-rgb8",
+        "ms-ssim/gauss11-5scale-rgb-float",
+    ),
+    "lpips": ("lpips", "", False, "lpips/alex-0.1", "lpips/alex-0.1-float"),
+    "lpips-alex": ("lpips", "", False, "lpips/alex-0.1", "lpips/alex-0.1-float"),
+    "lpips-squeeze": ("lpips", "", False, "lpips/squeeze-0.1", "lpips/squeeze-0.1-float"),
+    "lpips-vgg": ("lpips", "", False, "lpips/vgg-0.1", "lpips/vgg-0.1-float"),
+    "flip": ("flip", "", False, "flip/ldr-67ppd-rgb8", "flip/ldr-67ppd-rgb-float"),
+    "ciede2000": ("ciede2000", "dE00", False, "ciede2000/d65-rgb8", "ciede2000/d65-rgb-float"),
+}
+
+
+def test_every_metric_is_described_without_being_built():
+    described = {name: describe_metric(name) for name in METRICS}
+    assert {
+        name: (x.name, x.unit, x.higher_is_better, x.variant(True), x.variant(False))
+        for name, x in described.items()
+    } == FINGERPRINTS
+    assert set(DEFAULT_METRICS) <= set(METRICS)
+
+
+@pytest.mark.parametrize("name", WITHOUT_WEIGHTS)
+def test_a_built_metric_says_what_its_description_says(name):
+    metric, info = open_metric(name), describe_metric(name)
+    assert (metric.name, metric.unit) == (info.name, info.unit)
+    assert metric.higher_is_better == info.higher_is_better
+    assert [metric.variant(x) for x in (True, False)] == [info.rounded, info.unrounded]
+
+
+@pytest.mark.parametrize("ask", [describe_metric, open_metric])
+def test_an_unknown_name_is_answered_with_the_nearest_and_the_valid_ones(ask):
+    with pytest.raises(MetricError) as caught:
+        ask("ms-sim")
+    assert not isinstance(caught.value, MetricUnavailable)
+    assert "Did you mean ms-ssim?" in str(caught.value)
+    for name in [*METRICS, "torchmetrics:NAME", "pyiqa:NAME"]:
+        assert name in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [*WITHOUT_WEIGHTS, *ADAPTED])
+def test_a_picture_scores_the_same_in_any_batch(name, random_pair):
+    assert_batch_independent(open_metric(name), *random_pair(3, 163, 166))
+
+
+@pytest.mark.parametrize("name", ["lpips-alex", "lpips-squeeze"])
+def test_a_picture_has_the_same_lpips_in_any_batch(name, shared, random_pair):
+    assert_batch_independent(open_metric(name, shared / "weights"), *random_pair(3, 75, 64))
+
+
+def assert_batch_independent(metric, reference, reconstruction):
+    together = metric.compare(metric.prepare(reference), reconstruction, True)
+    assert together.values.dtype == torch.float64 and together.values.shape == (3,)
+    assert together.values.unique().numel() == 3
+    for index in range(3):
+        one = slice(index, index + 1)
+        alone = metric.compare(metric.prepare(reference[one]), reconstruction[one], True)
+        assert torch.equal(alone.values, together.values[one])
+        if together.maps is not None:
+            assert torch.equal(alone.maps, together.maps[one])
+
+
+@pytest.mark.parametrize("name", WITHOUT_WEIGHTS)
+def test_maps_are_given_only_where_asked_and_values_do_not_change(name, random_pair):
+    metric = open_metric(name)
+    reference, reconstruction = random_pair(1, 163, 166)
+    prepared = metric.prepare(reference)
+    with_maps = metric.compare(prepared, reconstruction, True)
+    without = metric.compare(prepared, reconstruction, False)
+    assert without.maps is None
+    assert torch.equal(with_maps.values, without.values)
+    assert (with_maps.maps is None) == (name == "ms-ssim")
+    if with_maps.maps is not None:
+        assert with_maps.maps.shape == (1, 163, 166)
+
+
+@pytest.mark.parametrize("name", WITHOUT_WEIGHTS)
+def test_one_preparation_serves_every_codec(name, random_pair):
+    metric = open_metric(name)
+    reference, reconstruction = random_pair(1, 163, 166)
+    untouched = reference.clone()
+    prepared = metric.prepare(reference)
+    first = metric.compare(prepared, reconstruction, True).values
+    metric.compare(prepared, reference, False)
+    assert torch.equal(metric.compare(prepared, reconstruction, True).values, first)
+    assert torch.equal(reference, untouched)
+
+
+def test_importing_the_room_imports_no_metric_package():
+    heavy = "lpips", "torchvision", "flip_evaluator", "torchmetrics", "pyiqa", "skimage"
+    program = f"import sys, vaebench.metrics; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
