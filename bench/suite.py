@@ -22,12 +22,10 @@ def parse_setting(text: str) -> Setting:
     """Return the value that a setting's text means: true/false, whole number, number, or text."""
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
-    for number in (int, float):
-        try:
-            return number(text)
-        except ValueError:
-            continue
-    return text
+    if re.fullmatch(r"-?(0|[1-9]\d*)", text):
+        return int(text)
+    # No exponents: 12e4567 is a revision, not infinity.
+    return float(text) if re.fullmatch(r"-?\d+\.\d+", text) else text
 
 
 def parse_settings(text: str) -> dict[str, Setting]:

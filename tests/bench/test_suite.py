@@ -37,6 +37,8 @@ from vaebench.bench.suite import CodecSpec, Suite
         ("m=org/vae:config=../a/b", "m", "org/vae", {"config": "../a/b"}),
         ("w=C:\\models\\vae", "w", "C:\\models\\vae", {}),
         ("x/y=z", "yz", "x/y=z", {}),
+        ("m=org/vae:revision=12e4567", "m", "org/vae", {"revision": "12e4567"}),
+        ("m=org/vae:revision=0042", "m", "org/vae", {"revision": "0042"}),
         ("m=vae:tiling=false", "m", "vae", {"tiling": False}),
     ],
 )

@@ -1,0 +1,93 @@
+"""From a found checkpoint to a loaded diffusers model of the class that its config names."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import diffusers
+from diffusers.models import autoencoders
+from diffusers.models.modeling_utils import ModelMixin
+
+from ..errors import CodecError, unknown_name
+from .ldm import infer_config, keep_autoencoder, to_diffusers, without_prefix
+from .sources import Checkpoint
+from .weights import load_strict, read_weights
+
+
+def build_model(source: str, found: Checkpoint, trust_remote_code: bool) -> tuple[Any, list[str]]:
+    """Return the model with all its weights, in float32, and notes on what was assumed.
+
+    Raises: CodecError where the class is unknown, its config does not fit it, or a tensor is
+    missing, unexpected or of the wrong shape.
+    """
+    stored = without_prefix(read_weights(found.files, keep_autoencoder))
+    renamed = to_diffusers(stored)
+    notes: list[str] = []
+    config = found.config
+    if config is None:
+        config, notes = infer_config(renamed, source)
+    model_class = _find_class(source, found, config, trust_remote_code)
+    known = inspect.signature(model_class.__init__).parameters
+    try:
+        model = model_class.from_config({key: config[key] for key in config if key in known})
+    except (TypeError, ValueError, KeyError, IndexError, NotImplementedError) as error:
+        raise CodecError(
+            f"Cannot open {source}: {model_class.__name__} cannot be built from its config "
+            f"({type(error).__name__}: {error})."
+        ) from error
+    # A key that a class writes into its own config is not foreign to it.
+    ignored = [key for key in config if key[0] != "_" and key not in {**known, **model.config}]
+    if ignored:
+        notes.append(f"diffusers {diffusers.__version__} ignores of its config: {ignored}")
+    # Some classes keep CompVis' names: those layouts are told apart by what the model wants.
+    wanted = model.state_dict().keys()
+    tensors = min(stored, renamed, key=lambda names: len(names.keys() - wanted))
+    load_strict(model, tensors, source)
+    return model, notes
+
+
+def _find_class(
+    source: str, found: Checkpoint, config: dict[str, Any], trust_remote_code: bool
+) -> Any:
+    name = str(config.get("_class_name", ""))
+    model_class = getattr(diffusers, name, None)
+    if model_class is None and "auto_map" in config:
+        model_class = _remote_class(source, found, config, trust_remote_code)
+    is_model = inspect.isclass(model_class) and issubclass(model_class, ModelMixin)
+    if not is_model or not all(hasattr(model_class, method) for method in ("encode", "decode")):
+        valid = [known for known in dir(autoencoders) if known.startswith(("Auto", "Asym", "VQ"))]
+        told = unknown_name("autoencoder class", name, valid)
+        raise CodecError(f"Cannot open {source}: {told[0].lower()}{told[1:]}")
+    return model_class
+
+
+def _remote_class(
+    source: str, found: Checkpoint, config: dict[str, Any], trust_remote_code: bool
+) -> Any:
+    reference = config["auto_map"]
+    reference = next(iter(reference.values())) if isinstance(reference, dict) else reference
+    module, _, name = str(reference).rpartition(".")
+    if not trust_remote_code:
+        raise CodecError(
+            f"Cannot open {source}: its class {name} is code that comes with the checkpoint "
+            f"({module}.py). Where you have read it and trust it, pass trust_remote_code."
+        )
+    file = found.fetch(f"{module}.py")
+    if file is None:
+        raise CodecError(f"Cannot open {source}: its config names {module}.py, which is not there.")
+    from diffusers.utils.dynamic_modules_utils import get_class_from_dynamic_module
+
+    # Recent versions of diffusers ask for the consent themselves.
+    known = inspect.signature(get_class_from_dynamic_module).parameters
+    consent: dict[str, Any] = {"trust_remote_code": True} if "trust_remote_code" in known else {}
+    # A checkpoint's own code may fail in any way.
+    try:
+        return get_class_from_dynamic_module(
+            str(file.parent), module_file=file.name, class_name=name, **consent
+        )
+    except Exception as error:
+        raise CodecError(
+            f"Cannot open {source}: its own code {file.name} does not load "
+            f"({type(error).__name__}: {error})."
+        ) from error

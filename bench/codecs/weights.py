@@ -1,0 +1,146 @@
+"""Reading weight files as data, and loading them whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from ..errors import CodecError
+
+PICKLE_SUFFIXES = (".bin", ".ckpt", ".pt", ".pth")
+WEIGHT_SUFFIXES = (".safetensors", *PICKLE_SUFFIXES)
+_NAMED = 10
+
+Keep = Callable[[Sequence[str]], Iterable[str]]
+
+
+def read_weights(files: Sequence[Path], keep: Keep = lambda names: names) -> dict[str, Tensor]:
+    """Return the tensors of one file, or of the shards of one checkpoint, by name.
+
+    Pickles are read by torch's restricted unpickler, which runs no code of the file.
+
+    Args:
+        keep: chooses among a file's tensor names, so that the rest of a large checkpoint is
+            never read where the format allows that.
+    Raises: CodecError where a file is damaged, no checkpoint, or holds NaN or inf.
+    """
+    tensors: dict[str, Tensor] = {}
+    for path in files:
+        is_pickle = path.suffix in PICKLE_SUFFIXES
+        found = _read_pickle(path, keep) if is_pickle else _read_safetensors(path, keep)
+        if twice := tensors.keys() & found.keys():
+            raise CodecError(f"Cannot load {path}: {_listed(twice)} is in another file as well.")
+        tensors |= found
+    bad = [name for name, tensor in tensors.items() if not _is_finite(tensor)]
+    if bad:
+        raise CodecError(
+            f"Cannot load {files[0]}: {_count(bad, 'tensor')} with NaN or inf: {_listed(bad)}. "
+            "The file is damaged or its training diverged."
+        )
+    return tensors
+
+
+def _read_safetensors(path: Path, keep: Keep) -> dict[str, Tensor]:
+    try:
+        with safe_open(path, framework="pt") as file:  # pyright: ignore[reportUnknownVariableType]
+            return {name: file.get_tensor(name) for name in keep(list(file.keys()))}
+    except (SafetensorError, OSError) as error:
+        raise CodecError(f"Cannot read {path}: no valid safetensors file ({error}).") from error
+
+
+def _read_pickle(path: Path, keep: Keep) -> dict[str, Tensor]:
+    try:
+        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CodecError(
+            f"Cannot load {path}: it is no plain pickle of tensors, and anything more could run "
+            "code. Convert it to safetensors where you trust its author."
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise CodecError(f"Cannot read {path}: no valid checkpoint ({error}).") from error
+    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
+        content = content["state_dict"]
+    if not isinstance(content, dict):
+        raise CodecError(
+            f"Cannot load {path}: tensors by name are expected, got {type(content).__name__}."
+        )
+    kept = {name: content[name] for name in keep([str(name) for name in content])}
+    other = [name for name, value in kept.items() if not isinstance(value, Tensor)]
+    if other:
+        raise CodecError(f"Cannot load {path}: {_listed(other)} is no tensor.")
+    return kept
+
+
+def load_strict(module: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
+    """Copy the tensors into the module; they must be exactly those that it has.
+
+    Raises: CodecError that lists the missing, the unexpected and the wrongly shaped ones.
+    """
+    ignored: Sequence[str] = getattr(module, "_keys_to_ignore_on_load_unexpected", None) or ()
+    given = {name: tensor for name, tensor in tensors.items() if name not in ignored}
+    wanted = module.state_dict()
+    # BatchNorm's step counter plays no part in evaluation, and many files leave it out.
+    missing = [
+        name for name in wanted if name not in given and not name.endswith("num_batches_tracked")
+    ]
+    unexpected = [name for name in given if name not in wanted]
+    misshaped = [
+        f"{name}: expected {list(wanted[name].shape)}, got {list(tensor.shape)}"
+        for name, tensor in given.items()
+        if name in wanted and wanted[name].shape != tensor.shape
+    ]
+    faults = [
+        f"{_count(names, 'tensor')} {what} ({_listed(names)})"
+        for what, names in (
+            ("missing", missing),
+            ("unexpected", unexpected),
+            ("wrongly shaped", misshaped),
+        )
+        if names
+    ]
+    if faults:
+        raise CodecError(
+            f"Cannot load {source} as {type(module).__name__}: {'; '.join(faults)}. "
+            "The file or its config belongs to another model."
+        )
+    module.load_state_dict(given, strict=True)
+
+
+def count_params(module: nn.Module) -> int:
+    """Return the number of parameters, buffers not counted."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    return not tensor.is_floating_point() or bool(torch.isfinite(tensor.float()).all())
+
+
+def fingerprint(files: Sequence[Path]) -> str:
+    """Return the SHA-256 of a file.
+
+    Of several files, that of their hexadecimal digests joined in order of their names.
+    """
+    digests: list[str] = []
+    for path in sorted(files, key=lambda path: path.name):
+        with path.open("rb") as file:
+            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+    if len(digests) == 1:
+        return digests[0]
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def _count(names: Sequence[str], what: str) -> str:
+    return f"{len(names)} {what}{'' if len(names) == 1 else 's'}"
+
+
+def _listed(names: Iterable[str]) -> str:
+    ordered = sorted(names)
+    more = len(ordered) - _NAMED
+    return ", ".join(ordered[:_NAMED]) + (f" and {more} more" if more > 0 else "")
