@@ -1,0 +1,43 @@
+"""Reports: a stored run in, tables, plots and HTML out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .plots import PLOTS
+    from .tables import TABLES
+
+__all__ = ["PLOTS", "TABLES", "write_report"]
+
+
+def write_report(folder: str | Path, progress: Callable[[str], None] | None = None) -> Path:
+    """Make tables/, plots/ and report.html of a run folder from its stored run, always again.
+
+    The same run gives the same bytes. Tables and plots of an earlier report that this one does not
+    write are removed.
+
+    Args:
+        folder: a run folder, finished or not (then the pictures that are).
+        progress: called with what is being made, for a progress bar.
+    Returns: the path of report.html.
+    Raises: RunFolderError.
+    """
+    from .write import write_report as write
+
+    return write(folder, progress)
+
+
+def __getattr__(name: str) -> Any:
+    # pandas and matplotlib load only for those who ask for a table or plot.
+    if name == "PLOTS":
+        from .plots import PLOTS
+
+        return PLOTS
+    if name == "TABLES":
+        from .tables import TABLES
+
+        return TABLES
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

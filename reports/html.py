@@ -1,0 +1,188 @@
+"""report.html: one page that opens from disk, without network, server or script."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import quote
+
+import pandas as pd
+
+from ..bench.store import StoredRun, write_atomic
+from . import findings
+from .columns import Column, primary_column, quality_columns, rate_columns
+from .definitions import explain
+from .markup import Section, mean_text, notes, sections
+from .pictures import colour_table, error_colours, picture_rows, region_strips, scale_of
+from .plots.error_maps import missing_maps, scale_label
+from .tables import codec_names, per_image, per_region, summary, unavailable, worst
+
+TEMPLATES = Path(__file__).parent / "templates"
+OPEN_STRIPS = 6
+SHOWN_ROWS = 1500
+"""A longer table makes a page that no browser scrolls smoothly; the CSV has all of it."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A plot as it was written: its stem, what it shows, whether it holds pictures."""
+
+    name: str
+    stem: str
+    caption: str
+    has_pictures: bool
+
+
+def write_html(
+    run: StoredRun, drawn: Sequence[Drawn], missing: dict[str, str], written: Sequence[str]
+) -> Path:
+    """Write report.html into the run folder.
+
+    Args:
+        drawn: the plots that were written. missing: why the others were not, by name.
+        written: the tables that were written, by name.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["minus"] = lambda text: str(text).replace("-", "−")
+    environment.filters["url"] = lambda path: quote(str(path), safe="/")
+    template = environment.get_template("report.html.j2")
+    path = run.folder / "report.html"
+    write_atomic(path, template.render(_view(run, drawn, missing, written)).encode())
+    return path
+
+
+def _view(
+    run: StoredRun, drawn: Sequence[Drawn], missing: dict[str, str], written: Sequence[str]
+) -> dict[str, Any]:
+    record, table = run.record, summary(run)
+    column = findings.region_column(run)
+    found = findings.gaps(run, column) if column else []
+    deepest = findings.deepest_region(found)
+    scale = scale_of(run)
+    return {
+        "name": record["name"],
+        "record": record,
+        "codecs": record["codecs"],
+        "pictures": len(run.images),
+        "primary": primary_column(run),
+        "protocol": _protocol(run),
+        "unavailable": unavailable(run).to_dict("records"),
+        "notes": notes(run),
+        "overview": _overview(run, table),
+        "summary_sections": sections("summary", table, run)[1:],
+        "region_column": column,
+        "deepest": deepest,
+        "sentences": findings.sentences(found),
+        "beside": findings.picture_sentence(found, deepest) if deepest else "",
+        "gaps": _gap_rows(run, column, found) if column else [],
+        "region_sections": sections("per_region", per_region(run), run) if run.regions else [],
+        "open_strips": OPEN_STRIPS,
+        "strips": region_strips(run, scale),
+        "region_count": len(run.regions),
+        "worst_rows": picture_rows(run, scale),
+        "worst_sections": sections("worst", worst(run), run),
+        "scale": scale,
+        "scale_label": scale_label(run) if scale else "",
+        "missing_maps": missing_maps(run),
+        "colour_table": colour_table(scale, float(record["error_map"]["max"])) if scale else [],
+        "colours": error_colours(),
+        "plots": {
+            name: [plot for plot in drawn if plot.name == name]
+            for name in dict.fromkeys([*(plot.name for plot in drawn), *missing])
+        },
+        "missing": missing,
+        "images_table": _cut(sections("per_image", per_image(run), run)[0]),
+        "shown_rows": SHOWN_ROWS,
+        "definitions": explain(run),
+        "tables": list(written),
+    }
+
+
+def _protocol(run: StoredRun) -> list[tuple[str, str]]:
+    """Return what decides the numbers, as (what, how) pairs for one line."""
+    suite = run.record["suite"]
+    size, fit = suite.get("size"), suite.get("fit")
+    sets = ", ".join(dict.fromkeys(str(image["image_set"]) for image in run.record["images"]))
+    rounding = "scored unrounded" if suite.get("rounding") == "float" else "rounded to 8 bits"
+    hashes = "".join(str(image["sha256"]) for image in run.record["images"])
+    return [
+        ("pictures", f"{len(run.images)} from {sets}" if sets else str(len(run.images))),
+        ("size", f"{size} px, {fit}" if size else "native"),
+        ("reconstructions", rounding),
+        ("set hash", hashlib.sha256(hashes.encode()).hexdigest()[:12]),
+        (
+            "made",
+            str(run.record["created"])
+            .replace("T", " ")
+            .replace("Z", " UTC")
+            .replace("+00:00", " UTC"),
+        ),
+    ]
+
+
+def _overview(run: StoredRun, table: pd.DataFrame) -> dict[str, Any]:
+    """Return the summary: columns, and a row a codec of cells with what is best marked."""
+    columns: list[Column] = [*quality_columns(run), *rate_columns(run)]
+    best = {column.variant: _best(table, column) for column in columns}
+    rows: list[dict[str, Any]] = []
+    for codec, row in table.iterrows():
+        cells: list[dict[str, Any]] = []
+        for column in columns:
+            text, _, note = mean_text(row, column, len(run.images)).partition(" (")
+            marked = codec in best[column.variant]
+            cells.append({"text": text, "note": note.rstrip(")"), "best": marked})
+        rows.append({"codec": codec, "cells": cells})
+    return {"columns": columns, "rows": rows}
+
+
+def _best(table: pd.DataFrame, column: Column) -> list[str]:
+    """Return the codecs with the best mean, among those scored on the most pictures."""
+    if column.is_rate or len(table) < 2:
+        return []
+    values: Any = table[column.variant]
+    comparable = values[values["pictures"] == values["pictures"].max()]["mean"].dropna()
+    if not len(comparable):
+        return []
+    best = comparable.max() if column.higher_is_better else comparable.min()
+    return [str(name) for name in comparable.index[comparable == best]]
+
+
+def _gap_rows(run: StoredRun, column: Column, found: list[findings.Gap]) -> list[dict[str, Any]]:
+    """Return the mean gaps by kind, each with the share of the largest loss that it is."""
+    table = findings.gap_table(run, found)
+    counts = {gap.kind: gap.regions for gap in found if not gap.region}
+    sign = -1.0 if column.higher_is_better else 1.0
+    largest = max(
+        (sign * float(gap) for gap in table.to_numpy().flat if not math.isnan(gap)), default=0
+    )
+    rows: list[dict[str, Any]] = []
+    for kind, row in cast(Any, table).iterrows():
+        cells: list[dict[str, Any]] = []
+        for codec in codec_names(run):
+            gap = float(row[codec])
+            share = 0.0 if math.isnan(gap) or largest <= 0 else max(0.0, sign * gap / largest)
+            cells.append({"text": column.number(gap, signed=True), "share": round(100 * share, 1)})
+        name = findings.plural(str(kind))
+        rows.append({"kind": name, "count": counts.get(str(kind), 0), "cells": cells})
+    return rows
+
+
+def _cut(section: Section) -> dict[str, Any]:
+    return {
+        "header": section.header,
+        "rows": section.rows[:SHOWN_ROWS],
+        "is_number": section.is_number,
+        "total": len(section.rows),
+    }

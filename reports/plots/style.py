@@ -1,0 +1,131 @@
+"""The one style of all plots, and how they are saved; the only module that loads matplotlib."""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...bench.errors import VaebenchError
+from ...bench.store import StoredRun, write_atomic
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PAGE_WIDTH_IN = 9.0
+DPI = 200
+PICTURE_DPI = 150
+"""Enough for photographs at page width, in files half as large."""
+INK = "#222222"
+FAINT = "#8a8a8a"
+GRID = "#e4e4e4"
+WHOLE_COLOUR = "#a3a3a3"
+ERROR_COLOURS = "magma"
+# Okabe and Ito (2008), told apart with any colour vision; the yellow, pale on white, comes last.
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000", "#F0E442")
+MARKERS = ("o", "s", "D", "^", "v", "P", "X")
+KIND_COLOURS = ("#D55E00", "#0072B2", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#F0E442")
+
+_STYLE: Any = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 8.5,
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": INK,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "axes.unicode_minus": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.8,
+    "text.color": INK,
+    "text.parse_math": False,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8.5,
+    "xtick.major.width": 0.8,
+    "ytick.major.size": 0,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    # Without a fixed salt the ids in an SVG differ from one writing to the next.
+    "svg.hashsalt": "vaebench",
+    "svg.fonttype": "path",
+}
+
+
+class NothingToShowError(VaebenchError):
+    """A plot has nothing to show for this run; the message says why."""
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A finished plot: the stem of its files, what it shows, whether it holds pictures."""
+
+    stem: str
+    caption: str
+    figure: Figure
+    has_pictures: bool = False
+
+
+def styled(draw: Callable[[StoredRun], list[Plot]]) -> Callable[[StoredRun], list[Plot]]:
+    """Draw under the style, leaving matplotlib's global settings as they were."""
+
+    @functools.wraps(draw)
+    def drawn(run: StoredRun) -> list[Plot]:
+        import matplotlib as mpl
+
+        with mpl.rc_context(_STYLE):
+            return draw(run)
+
+    return drawn
+
+
+def new_figure(width_in: float, height_in: float) -> Figure:
+    """Return an empty figure that belongs to no window and no global state."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width_in, height_in))
+
+
+def save(plot: Plot, folder: Path) -> list[Path]:
+    """Write a plot as PNG and SVG, without dates, so that the same run gives the same bytes."""
+    import matplotlib as mpl
+
+    metadata = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
+    dpi = PICTURE_DPI if plot.has_pictures else DPI
+    paths: list[Path] = []
+    with mpl.rc_context(_STYLE):
+        for suffix, fields in metadata.items():
+            sink = io.BytesIO()
+            plot.figure.savefig(sink, format=suffix, dpi=dpi, metadata=fields)
+            paths.append(folder / f"{plot.stem}.{suffix}")
+            write_atomic(paths[-1], sink.getvalue())
+    return paths
+
+
+def colour_of(place: int) -> str:
+    """Return the colour of the codec at a place in the run's order."""
+    return COLOURS[place % len(COLOURS)]
+
+
+def marker_of(place: int) -> str:
+    """Return the marker of a codec; with the colour it stays distinct for 56 codecs."""
+    return MARKERS[place % len(MARKERS)]
+
+
+def shorten(text: str, length: int = 26) -> str:
+    """Return a name that fits beside an axis; the middle of a long one is left out."""
+    if len(text) <= length:
+        return text
+    keep = (length - 1) // 2
+    return f"{text[:keep]}…{text[-keep:]}"

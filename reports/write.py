@@ -1,0 +1,69 @@
+"""The whole report of a run folder: tables, plots, and the page that shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from ..bench.errors import RunFolderError
+from ..bench.store import StoredRun, load_run, write_atomic
+from .html import Drawn, write_html
+from .markup import WRITERS
+from .plots import PLOTS, NothingToShowError, save
+from .tables import TABLES
+
+
+def write_report(folder: str | Path, progress: Callable[[str], None] | None = None) -> Path:
+    """Make tables/, plots/ and report.html; see `vaebench.reports.write_report`."""
+    run = load_run(folder)
+    tell = progress or (lambda _: None)
+    try:
+        tell("tables")
+        written = _write_tables(run)
+        drawn, missing = _write_plots(run, tell)
+        tell("report.html")
+        return write_html(run, drawn, missing, written)
+    except OSError as error:
+        raise RunFolderError(
+            f"Cannot write the report into {run.folder}: {error.strerror or error}. "
+            "Make the folder writable, or copy it to where you may write."
+        ) from error
+
+
+def _write_tables(run: StoredRun) -> list[str]:
+    folder, written = run.folder / "tables", list[str]()
+    for name, make in TABLES.items():
+        table = make(run)
+        if len(table):
+            for suffix, text_of in WRITERS.items():
+                write_atomic(folder / f"{name}.{suffix}", text_of(name, table, run).encode())
+            written.append(name)
+    _remove_stale(folder, {f"{name}.{suffix}" for name in written for suffix in WRITERS}, WRITERS)
+    return written
+
+
+def _write_plots(run: StoredRun, tell: Callable[[str], None]) -> tuple[list[Drawn], dict[str, str]]:
+    folder = run.folder / "plots"
+    drawn: list[Drawn] = []
+    missing: dict[str, str] = {}
+    kept: set[str] = set()
+    for name, draw in PLOTS.items():
+        tell(f"plot {name}")
+        try:
+            plots = draw(run)
+        except NothingToShowError as reason:
+            missing[name] = str(reason)
+            continue
+        for plot in plots:
+            kept.update(path.name for path in save(plot, folder))
+            drawn.append(Drawn(name, plot.stem, plot.caption, plot.has_pictures))
+    _remove_stale(folder, kept, ("png", "svg"))
+    return drawn, missing
+
+
+def _remove_stale(folder: Path, kept: set[str], suffixes: Iterable[str]) -> None:
+    """Remove what an earlier report wrote and this one did not; leave files of other kinds."""
+    endings = tuple(f".{suffix}" for suffix in suffixes)
+    for path in sorted(folder.glob("*")):
+        if path.is_file() and path.name.endswith(endings) and path.name not in kept:
+            path.unlink()

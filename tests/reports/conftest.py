@@ -1,0 +1,255 @@
+"""Small stored runs, written by bench.store itself, with real JPEG and WebP reconstructions."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from vaebench.bench.records import (
+    CodecInfo,
+    Environment,
+    ImageRef,
+    Region,
+    Score,
+    SkippedImage,
+    Unavailable,
+)
+from vaebench.bench.store import (
+    StoredRun,
+    create_run,
+    finish_run,
+    load_run,
+    picture_path,
+    region_to_json,
+    write_part,
+)
+
+PSNR = ("psnr", "psnr/rgb8", "dB")
+LPIPS = ("lpips-alex", "lpips/alex-0.1", "")
+FLIP = ("flip", "flip/ppd67", "")
+REASON = "No AlexNet trunk was found. Pass --weights DIR with lpips/alexnet_features.safetensors."
+
+
+@dataclass
+class Spec:
+    """What a made-up run holds; `pixels` are its references, by image_id."""
+
+    pixels: dict[str, np.ndarray]
+    codecs: Sequence[str] = ("vae", "jpeg-q30", "webp-q30")
+    regions: Sequence[Region] = ()
+    name: str = "tiny"
+    keep: Callable[[str], bool] = lambda image_id: True
+    skipped: Sequence[SkippedImage] = ()
+    finished: bool = True
+    fixed: dict[tuple[str, str], float] = field(default_factory=dict[tuple[str, str], float])
+    latent_channels: int = 5
+
+
+def psnr(a: np.ndarray, b: np.ndarray) -> float:
+    error = np.mean((a.astype(float) - b.astype(float)) ** 2) / 255**2
+    return math.inf if error == 0 else float(-10 * np.log10(error))
+
+
+def through_pillow(pixels: np.ndarray, kind: str) -> np.ndarray:
+    sink = io.BytesIO()
+    Image.fromarray(pixels).save(sink, kind, quality=30)
+    return np.asarray(Image.open(sink).convert("RGB"))
+
+
+def halved(pixels: np.ndarray) -> np.ndarray:
+    """A stand-in for an autoencoder: what small detail does not survive."""
+    height, width = pixels.shape[:2]
+    small = Image.fromarray(pixels).resize((max(1, width // 4), max(1, height // 4)))
+    return np.asarray(small.resize((width, height), Image.Resampling.BICUBIC))
+
+
+def decoded(pixels: np.ndarray, place: int) -> np.ndarray:
+    return halved(pixels) if place == 0 else through_pillow(pixels, ["WEBP", "JPEG"][place % 2])
+
+
+def codec_info(name: str, place: int, channels: int) -> CodecInfo:
+    if place:
+        return CodecInfo(name, "classical", "jpeg", {"q": 30})
+    return CodecInfo(
+        name,
+        "taesd",
+        "weights/vae",
+        {},
+        None,
+        "ab" * 32,
+        "float32",
+        "cpu",
+        channels,
+        4,
+        1.0,
+        0.0,
+        9,
+    )
+
+
+def record_of(spec: Spec, codecs: Sequence[CodecInfo]) -> dict[str, Any]:
+    environment = Environment(
+        "cpu",
+        None,
+        None,
+        "2.6",
+        "0.35",
+        "0.1.0",
+        "3.11",
+        "Linux",
+        "a CPU",
+        1,
+        "abc",
+        {"pillow": "12"},
+    )
+    images = [
+        ImageRef(image_id, "set", f"set/{image_id}", f"{place:064x}", *pixels.shape[1::-1])
+        for place, (image_id, pixels) in enumerate(spec.pixels.items())
+    ]
+    suite = {"images": ["set"], "size": None, "fit": None, "rounding": "8bit", "keep": "all"}
+    return {
+        "schema_version": 1,
+        "run_id": f"20260101T000000Z-{spec.name}",
+        "name": spec.name,
+        "created": "2026-01-01T00:00:00Z",
+        "finished": False,
+        "command": f"vaebench run --images set --out '{spec.name}'",
+        "suite": suite,
+        "environment": asdict(environment),
+        "images": [asdict(image) for image in images],
+        "skipped": [asdict(entry) for entry in spec.skipped],
+        "regions": [region_to_json(region) for region in spec.regions],
+        "unused_regions": [],
+        "codecs": [asdict(info) for info in codecs],
+        "metrics": [
+            {"name": name, "variant": variant, "unit": unit, "higher_is_better": name == "psnr"}
+            for name, variant, unit in (PSNR, LPIPS, FLIP)
+        ],
+        "unavailable": [asdict(Unavailable(LPIPS[0], LPIPS[1], REASON))],
+        "error_map": {"metric": "flip", "variant": FLIP[1], "unit": "", "max": 1.0},
+    }
+
+
+def write_run(folder: Path, spec: Spec) -> StoredRun:
+    infos = [
+        codec_info(name, place, spec.latent_channels) for place, name in enumerate(spec.codecs)
+    ]
+    record = record_of(spec, infos)
+    create_run(folder, record)
+    for image_id, pixels in spec.pixels.items():
+        scores = [
+            score
+            for place, name in enumerate(spec.codecs)
+            for score in _scores(folder, spec, image_id, pixels, place, name)
+        ]
+        if spec.keep(image_id):
+            _save(picture_path(folder, "reconstructions", "reference", image_id), pixels)
+        write_part(folder, image_id, scores, [])
+    if spec.finished:
+        finish_run(folder, record)
+    return load_run(folder)
+
+
+def _save(path: Path, pixels: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # By its content, as image_ids need not end in .png.
+    Image.fromarray(pixels).save(path, "PNG")
+
+
+def _scores(
+    folder: Path, spec: Spec, image_id: str, pixels: np.ndarray, place: int, name: str
+) -> list[Score]:
+    output = decoded(pixels, place)
+    errors = np.abs(output.astype(float) - pixels.astype(float)).mean(-1) / 255
+    if spec.keep(image_id):
+        _save(picture_path(folder, "reconstructions", name, image_id), output)
+        _save(picture_path(folder, "maps", name, image_id), np.uint8(np.round(errors * 255)))
+        if place == 0:
+            path = picture_path(folder, "latents", name, image_id, ".npy")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            ramp = np.linspace(-2, 3, spec.latent_channels * 48).reshape(-1, 6, 8)
+            np.save(path, ramp.astype(np.float16))
+    areas = [("whole", "whole", (0, 0, pixels.shape[1], pixels.shape[0]))]
+    areas += [(r.name, r.kind, r.box_px) for r in spec.regions if r.image_id == image_id]
+    scores: list[Score] = []
+    for region, kind, (x0, y0, x1, y1) in areas:
+        part = np.s_[y0:y1, x0:x1]
+        value = psnr(pixels[part], output[part])
+        if region == "whole":
+            value = spec.fixed.get((image_id, name), value)
+        flip = float(errors[part].mean())
+        for metric, number in ((PSNR, value), (LPIPS, None), (FLIP, flip)):
+            scores.append(
+                Score(image_id, name, region, kind, metric[0], metric[1], number, metric[2])
+            )
+    rate = ("bpp/measured", 0.5 + place) if place else ("bpp/stored", 10.0)
+    whole = (image_id, name, "whole", "whole")
+    scores.append(Score(*whole, "bpp", *rate, "bit/px"))
+    elements = None if place else 9.6
+    scores.append(Score(*whole, "elements_ratio", "elements_ratio", elements, ""))
+    scores.append(Score(*whole, "stored_bits_ratio", "stored_bits_ratio", 24 / rate[1], ""))
+    return scores
+
+
+@pytest.fixture(scope="session")
+def photographs() -> dict[str, np.ndarray]:
+    """Three photographs of unlike sizes that ship inside scikit-image."""
+    from skimage import data
+
+    cat, astronaut, coffee = data.chelsea(), data.astronaut(), data.coffee()
+    return {
+        "cat.png": np.ascontiguousarray(cat[50:210, 80:320]),
+        "people/astronaut.png": np.ascontiguousarray(astronaut[0:240, 150:310]),
+        "coffee.png": np.ascontiguousarray(coffee[100:228, 150:278]),
+    }
+
+
+@pytest.fixture(scope="session")
+def eyes() -> tuple[Region, ...]:
+    return (
+        Region("cat.png", "left-eye", "eye", (57, 35, 126, 98)),
+        Region("people/astronaut.png", "face", "face", (30, 82, 121, 180)),
+        Region("cat.png", "nose", "nose", (130, 100, 200, 155)),
+    )
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> Callable[[Spec], StoredRun]:
+    """Write a run into a fresh folder and load it."""
+    return lambda spec: write_run(tmp_path / "run", spec)
+
+
+@pytest.fixture
+def photo_spec(photographs: dict[str, np.ndarray], eyes: tuple[Region, ...]) -> Spec:
+    return Spec(photographs, regions=eyes)
+
+
+@pytest.fixture
+def golden_spec() -> Spec:
+    """Two codecs, four flat pictures, PSNRs by hand: 30, 20, inf, 40 and twice as bad."""
+    flat = np.full((16, 24, 3), 128, np.uint8)
+    values = {
+        ("a.png", "one"): 30.0,
+        ("b_1.png", "one"): 20.0,
+        ("c.png", "one"): math.inf,
+        ("d.png", "one"): 40.0,
+        ("a.png", "two"): 25.0,
+        ("b_1.png", "two"): 15.0,
+        ("c.png", "two"): 35.0,
+        ("d.png", "two"): 45.0,
+    }
+    pixels = {"a.png": flat, "b_1.png": flat, "c.png": flat, "d.png": np.tile(flat, (2, 1, 1))}
+    return Spec(pixels, codecs=("one", "two"), fixed=values)
+
+
+@pytest.fixture
+def spec_type() -> type[Spec]:
+    """The type of a run's description, for tests that make their own."""
+    return Spec
