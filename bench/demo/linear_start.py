@@ -11,12 +11,19 @@ constant far above the signal, which keep its deviation; a bias lifts the signal
 straight part of SiLU. Without this every picture would lose part of its own mean and contrast.
 """
 
+# Every convolution met here has a bias, which a type checker cannot know.
+# pyright: reportOptionalSubscript=false, reportOptionalMemberAccess=false
+
 from __future__ import annotations
 
+from typing import Any, TypeAlias
+
 import torch
-from diffusers import AutoencoderKL
 from torch import nn
 from torch.nn import functional as F
+
+AutoencoderKL: TypeAlias = Any
+"""diffusers' class, whose own annotations do not hold under a strict type checker."""
 
 ANCHOR = 32.0
 SILU_BIAS = 6.0
