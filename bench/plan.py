@@ -13,6 +13,7 @@ import torch
 from ..metrics import (
     DEFAULT_METRICS,
     Metric,
+    MetricError,
     MetricUnavailable,
     describe_metric,
     open_metric,
@@ -20,7 +21,7 @@ from ..metrics import (
 from .codecs import open_codec
 from .codecs.base import Codec
 from .environment import read_environment
-from .errors import ImageError, RegionError, RunFolderError
+from .errors import ImageError, RegionError, RunFolderError, SuiteError
 from .images import ImageSet, find_images
 from .records import ImageRef, MetricColumn, Region, Unavailable
 from .regions import fit_region, read_regions
@@ -91,7 +92,10 @@ def open_metrics(
     columns: list[MetricColumn] = []
     unavailable: list[Unavailable] = []
     for name in dict.fromkeys(names):
-        info = describe_metric(name)
+        try:
+            info = describe_metric(name)
+        except MetricError as error:
+            raise SuiteError(str(error)) from error
         column = MetricColumn(info.name, info.variant(rounded), info.unit, info.higher_is_better)
         if column in columns:
             continue

@@ -31,10 +31,16 @@ def build_model(source: str, found: Checkpoint, trust_remote_code: bool) -> tupl
     known = inspect.signature(model_class.__init__).parameters
     try:
         model = model_class.from_config({key: config[key] for key in config if key in known})
-    except (TypeError, ValueError, KeyError, IndexError, NotImplementedError) as error:
+    except (TypeError, ValueError, LookupError, NotImplementedError) as error:
         raise CodecError(
             f"Cannot open {source}: {model_class.__name__} cannot be built from its config "
             f"({type(error).__name__}: {error})."
+        ) from error
+    except (ImportError, NameError) as error:
+        # Where transformers is absent, diffusers leaves its names undefined.
+        raise CodecError(
+            f"Cannot open {source}: {model_class.__name__} needs a package that is not installed "
+            f"({error}). Try: pip install transformers."
         ) from error
     # A key that a class writes into its own config is not foreign to it.
     ignored = [key for key in config if key[0] != "_" and key not in {**known, **model.config}]

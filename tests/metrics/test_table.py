@@ -85,9 +85,11 @@ def assert_batch_independent(metric, reference, reconstruction):
     for index in range(3):
         one = slice(index, index + 1)
         alone = metric.compare(metric.prepare(reference[one]), reconstruction[one], True)
-        assert torch.equal(alone.values, together.values[one])
+        # Threads part a batch elsewhere than a picture, which moves the last bits.
+        close = {"rtol": 0, "atol": 1e-6}
+        torch.testing.assert_close(alone.values, together.values[one], **close)
         if together.maps is not None:
-            assert torch.equal(alone.maps, together.maps[one])
+            torch.testing.assert_close(alone.maps, together.maps[one], **close)
 
 
 @pytest.mark.parametrize("name", WITHOUT_WEIGHTS)

@@ -91,7 +91,7 @@ def test_linear_start_is_close_to_the_pca_of_blocks(crops: CropSource) -> None:
 
 
 def test_training_lowers_the_loss(crops: CropSource, tmp_path: Path) -> None:
-    recipe = tiny_recipe(minutes=60 / 60, learning_rate=3e-4, warmup_steps=10)
+    recipe = tiny_recipe(minutes=40 / 60, learning_rate=3e-4, warmup_steps=10)
     trainer = Trainer(recipe, crops, tmp_path / "state", clock=ticking_clock())
     held_out = crops.draw(16, 32, np.random.default_rng(99))
 
