@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
@@ -35,7 +33,7 @@ def run(
     suite: Suite | None = None,
     out: str | Path | None = None,
     progress: Progress = _silent,
-    command: str | None = None,
+    command: str = "vaebench.bench.run(...) from Python",
     **fields: Any,
 ) -> StoredRun:
     """Score pictures with codecs into a run folder, and write its report.
@@ -45,7 +43,7 @@ def run(
             `run(images=["photos"], codecs=["mine=./vae", "jpeg:q=75"], out="runs/mine")`.
         out: the new run folder; runs/<date>-<images> where none is given.
         progress: told phase, done, total.
-        command: how the run can be made again; the process's command line where none is given.
+        command: how the run was called, for its provenance; the suite is kept beside it.
     Returns: the stored run; `.scores`, `.images`, `.codecs` are DataFrames.
     Raises: VaebenchError.
     """
@@ -54,7 +52,7 @@ def run(
     if suite is None:
         suite = Suite.create(**{"codecs": list(DEFAULT_CODECS), **fields})
     folder = Path(out) if out is not None else default_folder(suite)
-    stored = evaluate(suite, folder, command or shlex.join(sys.argv), progress)
+    stored = evaluate(suite, folder, command, progress)
     report(folder, progress)
     return stored
 

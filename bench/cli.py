@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -159,7 +160,7 @@ def run(
             _write_suite(save_suite, chosen)
         folder = out or api.default_folder(chosen)
         with shown_progress() as progress, _stoppable(folder):
-            stored = api.run(chosen, folder, progress)
+            stored = api.run(chosen, folder, progress, shlex.join(["vaebench", *sys.argv[1:]]))
     _show(stored)
 
 
