@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -53,6 +54,9 @@ def summarise(run: StoredRun) -> Iterator[str]:
 
 
 def _summary_table(run: StoredRun) -> str:
-    """Return summary.md as the terminal shows it."""
+    """Return the means, the first section of summary.md, as a terminal shows them."""
     path = run.folder / "tables" / "summary.md"
-    return path.read_text(encoding="utf-8") if path.is_file() else ""
+    if not path.is_file():
+        return ""
+    means = path.read_text(encoding="utf-8").split("\n### ")[0]
+    return re.sub(r"\\(\W|_)", r"\1", means.removeprefix("### "))
