@@ -17,7 +17,7 @@ DEFAULT_CODECS = (
     "jpeg:q=90",
     "webp:q=92",
     "demo-f8c16",
-    "jpeg:q=100,subsampling=444",
+    "jpeg-q100=jpeg:q=100,subsampling=444",
 )
 """What a run compares when no codec is named: the demonstration checkpoints, each with what comes
 near its rate on `sample`: 2 and 8 bits per pixel as float32. Lossy WebP ends at 3.5."""
