@@ -275,3 +275,19 @@ def test_taef2_on_kodim23_gives_the_known_answers(shared: Path, tmp_path: Path) 
     assert values(run, "psnr/rgb8", "right-eye")[key] == pytest.approx(26.5, abs=0.1)
     run = evaluate(Suite.create(**fields, rounding="float"), tmp_path / "float", "c", quiet)
     assert values(run, "psnr/rgb-float")[key] == pytest.approx(33.354, abs=0.005)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize(("dtype", "tolerance_db"), [("float32", 0.01), ("float16", 0.05)])
+def test_cuda_gives_the_numbers_of_the_cpu(
+    photos: Path, tmp_path: Path, dtype: str, tolerance_db: float
+) -> None:
+    codecs = ["cpu=demo-f8c4:device=cpu", f"cuda=demo-f8c4:device=cuda,dtype={dtype}"]
+    run = evaluate(suite(photos, codecs=codecs), tmp_path / "run", "c", quiet)
+    whole = values(run, "psnr/rgb8")
+    assert len(whole) == 10
+    for image_id, codec in whole:
+        if codec == "cuda":
+            expected = whole[image_id, "cpu"]
+            assert whole[image_id, codec] == pytest.approx(expected, abs=tolerance_db)

@@ -73,6 +73,18 @@ def test_a_picture_scores_the_same_in_any_batch(name, random_pair):
     assert_batch_independent(open_metric(name), *random_pair(3, 163, 166))
 
 
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("name", WITHOUT_WEIGHTS)
+def test_a_picture_scores_the_same_on_any_device(name, random_pair):
+    reference, reconstruction = random_pair(2, 163, 166)
+    on_cpu = open_metric(name)
+    on_cuda = open_metric(name, device="cuda")
+    expected = on_cpu.compare(on_cpu.prepare(reference), reconstruction, False).values
+    measured = on_cuda.compare(on_cuda.prepare(reference.cuda()), reconstruction.cuda(), False)
+    torch.testing.assert_close(measured.values.cpu(), expected, rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize("name", ["lpips-alex", "lpips-squeeze"])
 def test_a_picture_has_the_same_lpips_in_any_batch(name, shared, random_pair):
     assert_batch_independent(open_metric(name, shared / "weights"), *random_pair(3, 75, 64))
