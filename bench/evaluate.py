@@ -67,19 +67,20 @@ def _score_all(plan: Plan, folder: Path, record: dict[str, Any], progress: Progr
             write_part(folder, image_id, picture.scores, picture.unavailable)
             done.add(image_id)
             progress("scoring", len(done), len(images))
-    finish_run(folder, record)
-    run = load_run(folder)
     if plan.suite.keep == "worst":
-        drop_all_but_worst(
-            folder,
-            run.scores,
-            {
-                column.variant: column.higher_is_better
-                for column in plan.columns
-                if column.higher_is_better is not None
-            },
-        )
-    return run
+        # Before the run counts as finished: a kill in between must not leave the others behind.
+        _drop_all_but_worst(plan, folder)
+    finish_run(folder, record)
+    return load_run(folder)
+
+
+def _drop_all_but_worst(plan: Plan, folder: Path) -> None:
+    lower_is_worse = {
+        column.variant: column.higher_is_better
+        for column in plan.columns
+        if column.higher_is_better is not None
+    }
+    drop_all_but_worst(folder, load_run(folder).scores, lower_is_worse)
 
 
 def _batches(images: Sequence[ImageRef], batch_size: int) -> Iterator[list[ImageRef]]:

@@ -108,7 +108,7 @@ def _as_codec(value: Any) -> Any:
 class Suite(BaseModel):
     """Everything that decides what a run's numbers are."""
 
-    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+    model_config = ConfigDict(extra="forbid")
 
     images: list[str] = ["sample"]
     codecs: list[Annotated[CodecSpec, BeforeValidator(_as_codec)]] = Field(min_length=1)

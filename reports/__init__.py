@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["PLOTS", "TABLES", "write_report"]
 
 
-def write_report(folder: str | Path, progress: Callable[[str], None] | None = None) -> Path:
+def write_report(folder: str | Path) -> Path:
     """Make tables/, plots/ and report.html of a run folder from its stored run, always again.
 
     The same run gives the same bytes. Tables and plots of an earlier report that this one does not
@@ -21,13 +20,12 @@ def write_report(folder: str | Path, progress: Callable[[str], None] | None = No
 
     Args:
         folder: a run folder, finished or not (then the pictures that are).
-        progress: called with what is being made, for a progress bar.
     Returns: the path of report.html.
     Raises: RunFolderError.
     """
     from .write import write_report as write
 
-    return write(folder, progress)
+    return write(folder)
 
 
 def __getattr__(name: str) -> Any:

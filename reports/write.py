@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 from ..bench.errors import RunFolderError
@@ -13,15 +13,12 @@ from .plots import PLOTS, NothingToShowError, save
 from .tables import TABLES
 
 
-def write_report(folder: str | Path, progress: Callable[[str], None] | None = None) -> Path:
+def write_report(folder: str | Path) -> Path:
     """Make tables/, plots/ and report.html; see `vaebench.reports.write_report`."""
     run = load_run(folder)
-    tell = progress or (lambda _: None)
     try:
-        tell("tables")
         written = _write_tables(run)
-        drawn, missing = _write_plots(run, tell)
-        tell("report.html")
+        drawn, missing = _write_plots(run)
         return write_html(run, drawn, missing, written)
     except OSError as error:
         raise RunFolderError(
@@ -42,13 +39,12 @@ def _write_tables(run: StoredRun) -> list[str]:
     return written
 
 
-def _write_plots(run: StoredRun, tell: Callable[[str], None]) -> tuple[list[Drawn], dict[str, str]]:
+def _write_plots(run: StoredRun) -> tuple[list[Drawn], dict[str, str]]:
     folder = run.folder / "plots"
     drawn: list[Drawn] = []
     missing: dict[str, str] = {}
     kept: set[str] = set()
     for name, draw in PLOTS.items():
-        tell(f"plot {name}")
         try:
             plots = draw(run)
         except NothingToShowError as reason:
