@@ -1,16 +1,18 @@
-"""What a notebook calls and the command line calls alike: run, load, score, report."""
+"""What a notebook calls and the command line calls alike: run, speed, load, score, report."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from .store import StoredRun, load_run
+from .errors import HistoryError, HistoryWarning
+from .store import StoredRun, load_run, write_trend
 from .suite import Suite
 
-__all__ = ["DEFAULT_CODECS", "load_run", "report", "resume", "run", "score"]
+__all__ = ["DEFAULT_CODECS", "load_run", "report", "resume", "run", "score", "speed"]
 
 DEFAULT_CODECS = (
     "demo-f8c4",
@@ -21,6 +23,8 @@ DEFAULT_CODECS = (
 )
 """What a run compares when no codec is named: the demonstration checkpoints, each with what comes
 near its rate on `sample`: 2 and 8 bits per pixel as float32. Lossy WebP ends at 3.5."""
+
+DEFAULT_SPEED_CODECS = ("demo-f8c4", "demo-f8c16")
 
 Progress = Callable[[str, int, int], None]
 
@@ -34,17 +38,21 @@ def run(
     out: str | Path | None = None,
     progress: Progress = _silent,
     command: str = "vaebench.bench.run(...) from Python",
+    history: str | None = None,
     **fields: Any,
 ) -> StoredRun:
     """Score pictures with codecs into a run folder, and write its report.
 
     Args:
         suite: what to compare; or give its fields as keywords, e.g.
-            `run(images=["photos"], codecs=["mine=./vae", "jpeg:q=75"], out="runs/mine")`.
+            `run(images=["photos"], codecs=["mine=./my-vae", "jpeg:q=75"], out="runs/mine")`.
+            With `speed` the codecs are timed too.
         out: the new run folder; runs/<date>-<images> where none is given.
         progress: told phase, done, total.
         command: how the run was called, for its provenance; the suite is kept beside it.
-    Returns: the stored run; `.scores`, `.images`, `.codecs` are DataFrames.
+        history: where the run is remembered: an SQLite file, a PostgreSQL URL or `off`;
+            $VAEBENCH_HISTORY, else a file in the user's data folder, where none is given.
+    Returns: the stored run; `.scores`, `.timings`, `.images`, `.codecs` are DataFrames.
     Raises: VaebenchError.
     """
     from .evaluate import evaluate
@@ -52,12 +60,13 @@ def run(
     if suite is None:
         suite = Suite.create(**{"codecs": list(DEFAULT_CODECS), **fields})
     folder = Path(out) if out is not None else default_folder(suite)
-    stored = evaluate(suite, folder, command, progress)
-    report(folder, progress)
-    return stored
+    evaluate(suite, folder, command, progress)
+    return _finish(suite, folder, progress, history)
 
 
-def resume(folder: str | Path, progress: Progress = _silent) -> StoredRun:
+def resume(
+    folder: str | Path, progress: Progress = _silent, history: str | None = None
+) -> StoredRun:
     """Go on with a run that was stopped, and write its report.
 
     Raises: VaebenchError.
@@ -65,8 +74,61 @@ def resume(folder: str | Path, progress: Progress = _silent) -> StoredRun:
     from .evaluate import resume as go_on
 
     stored = go_on(Path(folder), progress)
+    return _finish(Suite.create(**stored.record["suite"]), stored.folder, progress, history)
+
+
+def _finish(suite: Suite, folder: Path, progress: Progress, history: str | None) -> StoredRun:
+    """Time the codecs of a scored run where that was asked for, remember it, report it."""
+    if suite.speed is not None and not load_run(folder).record.get("timed"):
+        from .timing_run import add_timings
+
+        add_timings(folder, suite, progress)
+    _remember(folder, history)
     report(folder, progress)
-    return stored
+    return load_run(folder)
+
+
+def speed(
+    suite: Suite | None = None,
+    out: str | Path | None = None,
+    progress: Progress = _silent,
+    command: str = "vaebench.bench.speed(...) from Python",
+    history: str | None = None,
+    **fields: Any,
+) -> StoredRun:
+    """Time codecs into a run folder, and write its report; arguments as for `run`.
+
+    `speed(codecs=["mine=./my-vae"], speed={"sizes": [512, 1024], "dtypes": ["float16"]})`.
+
+    Returns: the stored run; `.timings` is a DataFrame.
+    Raises: VaebenchError.
+    """
+    from .timing_run import measure_speed
+
+    if suite is None:
+        suite = Suite.create(**{"codecs": list(DEFAULT_SPEED_CODECS), "speed": {}, **fields})
+    folder = Path(out) if out is not None else default_folder(suite, "speed")
+    measure_speed(suite, folder, command, progress)
+    _remember(folder, history)
+    report(folder, progress)
+    return load_run(folder)
+
+
+def _remember(folder: Path, history: str | None) -> None:
+    """Put a run into the history and the past of its cells beside the run.
+
+    A history that cannot be written is a warning: the run is there all the same.
+    """
+    from .history import open_history, record_run, trend_of
+
+    try:
+        opened = open_history(history)
+        if opened is not None:
+            stored = load_run(folder)
+            record_run(stored, opened)
+            write_trend(folder, trend_of(stored, opened))
+    except HistoryError as error:
+        warnings.warn(f"The history was not updated: {error}", HistoryWarning, stacklevel=3)
 
 
 def score(
@@ -99,9 +161,10 @@ def report(folder: str | Path, progress: Progress = _silent) -> Path:
     return path
 
 
-def default_folder(suite: Suite) -> Path:
-    """Return runs/<date>-<first image set>, with a number where that is taken."""
-    stem = Path(suite.images[0].rstrip("/")).name.split(".")[0].split("*")[0] or "images"
+def default_folder(suite: Suite, name: str = "") -> Path:
+    """Return runs/<date>-<name or first image set>, with a number where that is taken."""
+    images = Path(suite.images[0].rstrip("/")).name.split(".")[0].split("*")[0]
+    stem = name or images or "images"
     first = Path("runs") / f"{date.today():%Y-%m-%d}-{stem}"
     folder, number = first, 2
     while folder.exists():

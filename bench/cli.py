@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .errors import VaebenchError
+from . import cli_speed
+from .errors import HistoryWarning, VaebenchError
 
 if TYPE_CHECKING:
     from .store import StoredRun
@@ -124,9 +126,13 @@ def run(
     save_suite: Annotated[
         Path | None, typer.Option("--save-suite", help="Write what these options mean, then run.")
     ] = None,
+    speed: Annotated[
+        bool, typer.Option("--speed", help="Time the codecs too, at --size (512) and batch 1.")
+    ] = False,
     out: Annotated[
         Path | None, typer.Option("--out", help="The new run folder (runs/<date>-<images>).")
     ] = None,
+    history: cli_speed.History = None,
     resume: Annotated[
         Path | None, typer.Option("--resume", metavar="RUN", help="Go on with a stopped run.")
     ] = None,
@@ -147,20 +153,22 @@ def run(
         "background": background,
         "batch_size": batch_size,
         "keep": keep,
+        "speed": {"sizes": [size or 512]} if speed else None,
     }
     given = {key: value for key, value in fields.items() if value is not None and value != []}
     if resume is not None:
         if given or suite or save_suite or out:
             raise typer.BadParameter("--resume goes on with a run as it began: no other options")
         with shown_progress() as progress, _stoppable(resume):
-            stored = api.resume(resume, progress)
+            stored = api.resume(resume, progress, history)
     else:
         chosen = _suite(suite, given)
         if save_suite is not None:
             _write_suite(save_suite, chosen)
         folder = out or api.default_folder(chosen)
         with shown_progress() as progress, _stoppable(folder):
-            stored = api.run(chosen, folder, progress, shlex.join(["vaebench", *sys.argv[1:]]))
+            command = shlex.join(["vaebench", *sys.argv[1:]])
+            stored = api.run(chosen, folder, progress, command, history)
     _show(stored)
 
 
@@ -202,6 +210,11 @@ def images(
 
     for line in list_images(sources, regions or []):
         typer.echo(line)
+
+
+app.command(epilog=cli_speed.SPEED_EXAMPLES)(cli_speed.speed)
+app.command(epilog=cli_speed.AB_EXAMPLES)(cli_speed.ab)
+app.command(epilog=cli_speed.HISTORY_EXAMPLES)(cli_speed.history)
 
 
 def _suite(path: Path | None, given: dict[str, Any]) -> Suite:
@@ -246,8 +259,20 @@ def _show(stored: StoredRun) -> None:
         typer.echo(line)
 
 
+def _warn(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+    """Show our own warnings as a sentence, and others as Python does."""
+    if issubclass(category, HistoryWarning):
+        typer.echo(f"Warning: {message}", err=True)
+    else:
+        _python_warning(message, category, *where, **more)
+
+
+_python_warning = warnings.showwarning
+
+
 def main() -> None:
     """Run the command; an error that the user can mend is one sentence and exit code 2."""
+    warnings.showwarning = _warn
     try:
         app()
     except VaebenchError as error:

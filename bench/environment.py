@@ -43,7 +43,7 @@ def read_environment() -> Environment:
         platform=platform.platform(terse=True),
         cpu=_cpu_model(),
         threads=torch.get_num_threads(),
-        git=_git_revision(),
+        git=git_revision(Path(__file__).resolve().parent.parent),
         libraries={name: version for name in LIBRARIES if (version := _version(name))},
     )
 
@@ -64,13 +64,15 @@ def _cpu_model() -> str:
     return f"{names[0] if names else platform.machine()} ({os.cpu_count()} cores)"
 
 
-def _git_revision() -> str | None:
-    """Return the commit of vaebench's own checkout, with + where it was changed since."""
-    root = Path(__file__).resolve().parent.parent
-    if not (root / ".git").exists():
+def git_revision(folder: Path) -> str | None:
+    """Return the commit of the checkout whose root a folder is, with + where it was changed since.
+
+    None where the folder is no checkout's root, or git is not there.
+    """
+    if not (folder / ".git").exists():
         return None
-    revision = _output("git", "-C", str(root), "rev-parse", "HEAD")
-    changed = _output("git", "-C", str(root), "status", "--porcelain", "--untracked-files=no")
+    revision = _output("git", "-C", str(folder), "rev-parse", "HEAD")
+    changed = _output("git", "-C", str(folder), "status", "--porcelain", "--untracked-files=no")
     return f"{revision}+" if revision and changed else revision
 
 

@@ -30,6 +30,14 @@ class SuiteError(VaebenchError):
     """The description of what to compare is not valid."""
 
 
+class HistoryError(VaebenchError):
+    """The history cannot be opened, read or written."""
+
+
+class HistoryWarning(UserWarning):
+    """A run was made, but the history does not hold it; the message says why."""
+
+
 def unknown_name(what: str, name: str, valid: Iterable[str]) -> str:
     """Return the sentence for an unknown name: the nearest match and the valid names."""
     names = sorted(valid)

@@ -107,9 +107,10 @@ def open_metrics(
     return tuple(metrics), tuple(columns), tuple(unavailable)
 
 
-def new_record(plan: Plan, folder: Path, command: str) -> dict[str, Any]:
-    """Return run.json of a run that begins: protocol, provenance, environment."""
+def empty_record(suite: Suite, folder: Path, command: str) -> dict[str, Any]:
+    """Return run.json of a run without pictures, metrics and codecs."""
     now = datetime.now(UTC)
+    lists = ("images", "skipped", "regions", "unused_regions", "codecs", "metrics", "unavailable")
     return {
         "schema_version": SCHEMA_VERSION,
         "run_id": f"{now:%Y%m%dT%H%M%SZ}-{folder.name}",
@@ -117,8 +118,17 @@ def new_record(plan: Plan, folder: Path, command: str) -> dict[str, Any]:
         "created": now.isoformat(timespec="seconds"),
         "finished": False,
         "command": command,
-        "suite": plan.suite.model_dump(),
+        "suite": suite.model_dump(),
         "environment": asdict(read_environment()),
+        **{name: [] for name in lists},
+        "error_map": None,
+    }
+
+
+def new_record(plan: Plan, folder: Path, command: str) -> dict[str, Any]:
+    """Return run.json of a run that begins: protocol, provenance, environment."""
+    return {
+        **empty_record(plan.suite, folder, command),
         "images": [asdict(_as_scored(image, plan.suite)) for image in plan.found.images],
         "skipped": [asdict(image) for image in plan.found.skipped],
         "regions": _regions_to_json(plan),

@@ -144,6 +144,98 @@ class Unavailable:
 
 
 @dataclass(frozen=True)
+class DeviceState:
+    """What NVML tells of a GPU at one moment; None where it does not tell.
+
+    `throttle_reasons` names what holds the clocks down: power cap, hardware slowdown, ….
+    """
+
+    sm_clock_mhz: int | None = None
+    application_sm_clock_mhz: int | None = None
+    memory_clock_mhz: int | None = None
+    temperature_c: int | None = None
+    power_w: float | None = None
+    throttle_reasons: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One cell of a sweep: a codec's stage on one batch of pictures of one size, and its samples.
+
+    `stage` is encode (pixels to latents), decode (latents to pixels) or roundtrip (both in a row).
+    `dtype` is None for a classical codec, which takes 8-bit pixels. `mode` is `eager` or what was
+    asked for, say `channels_last+compile`; `settings` holds everything that was fixed (cuDNN
+    benchmark, TF32, cache flush, layout). `device` is the GPU's name or `CPU`, `clock` is
+    `cuda events` or `perf_counter`. `samples_ms` are that clock's, `wall_ms` the wall clock's of
+    the same runs. `status` is `ok`; `overflow` where the output was not finite (the samples are
+    valid times all the same); `out of memory` or `failed`, then there are no samples. `settled` is
+    False where the warm-up ended before two windows agreed. `flop` counts a run of the whole batch.
+    """
+
+    codec: str
+    stage: str
+    dtype: str | None
+    batch: int
+    height_px: int
+    width_px: int
+    mode: str
+    settings: Settings
+    device: str
+    clock: str
+    status: str = "ok"
+    reason: str | None = None
+    threads: int | None = None
+    warmup_runs: int = 0
+    settled: bool = False
+    first_call_ms: float | None = None
+    samples_ms: tuple[float, ...] = ()
+    wall_ms: tuple[float, ...] = ()
+    peak_bytes: int | None = None
+    peak_reserved_bytes: int | None = None
+    flop: int | None = None
+    device_peak_tflops: float | None = None
+    throttled: bool | None = None
+    before: DeviceState | None = None
+    after: DeviceState | None = None
+
+    def percentile_ms(self, percent: float) -> float | None:
+        """Return a percentile of the samples, linearly interpolated; None without samples."""
+        if not self.samples_ms:
+            return None
+        ordered = sorted(self.samples_ms)
+        place = (len(ordered) - 1) * percent / 100
+        low = int(place)
+        high = min(low + 1, len(ordered) - 1)
+        return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
+
+    @property
+    def images_per_s(self) -> float | None:
+        """Return the batch over the median time."""
+        median_ms = self.percentile_ms(50)
+        return 1000 * self.batch / median_ms if median_ms else None
+
+    @property
+    def megapixels_per_s(self) -> float | None:
+        """Return millions of pixels of the picture, of any channels, in a second."""
+        images = self.images_per_s
+        return None if images is None else images * self.height_px * self.width_px / 1e6
+
+    @property
+    def tflops(self) -> float | None:
+        """Return the 10¹² floating-point operations in a second that were achieved."""
+        median_ms = self.percentile_ms(50)
+        return self.flop / median_ms / 1e9 if self.flop and median_ms else None
+
+    @property
+    def share_of_peak(self) -> float | None:
+        """Return the achieved share of what the device's data sheet promises."""
+        achieved = self.tflops
+        if achieved is None or not self.device_peak_tflops:
+            return None
+        return achieved / self.device_peak_tflops
+
+
+@dataclass(frozen=True)
 class Environment:
     """Fingerprint of the machine and libraries that made the numbers."""
 

@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,33 @@ from typing import Any
 import pandas as pd
 
 from .errors import RunFolderError
-from .records import REFERENCE, Region, Score, Unavailable
+from .records import REFERENCE, Region, Score, Timing, Unavailable
 
 SCHEMA_VERSION = 1
+TIMING_COLUMNS = (
+    *(entry.name for entry in fields(Timing)),
+    "p50_ms",
+    "p90_ms",
+    "p99_ms",
+    "images_per_s",
+    "megapixels_per_s",
+    "tflops",
+    "share_of_peak",
+)
+"""The fields of Timing, `settings`, `before` and `after` as JSON, and what follows from them."""
+
+TREND_COLUMNS = (
+    "cell",
+    "measure",
+    "unit",
+    "created",
+    "commit",
+    "fingerprint",
+    "value",
+    "is_step",
+)
+"""What the history held of a run's cells when it ended: a row a measurement, oldest first."""
+
 SCORE_COLUMNS = ("image_id", "codec", "region", "kind", "metric", "variant", "value", "unit")
 
 
@@ -76,6 +100,16 @@ class StoredRun:
     folder: Path
     record: dict[str, Any]
     scores: pd.DataFrame
+
+    @cached_property
+    def timings(self) -> pd.DataFrame:
+        """One row a timed cell: TIMING_COLUMNS; without rows where nothing was timed."""
+        return _read_table(self.folder / "timings.parquet", TIMING_COLUMNS)
+
+    @cached_property
+    def trend(self) -> pd.DataFrame:
+        """One row an earlier or present measurement of this run's cells: TREND_COLUMNS."""
+        return _read_table(self.folder / "trend.parquet", TREND_COLUMNS)
 
     @cached_property
     def images(self) -> pd.DataFrame:
@@ -207,15 +241,61 @@ def finish_run(folder: Path, record: dict[str, Any]) -> None:
 def write_scores(folder: Path, frame: pd.DataFrame) -> None:
     """Write scores.parquet: exactly SCORE_COLUMNS, null where a metric was unavailable."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     schema = pa.schema(
         [(name, pa.float64() if name == "value" else pa.string()) for name in SCORE_COLUMNS]
     )
-    table = pa.Table.from_pandas(frame[list(SCORE_COLUMNS)], schema, preserve_index=False)
+    _write_table(folder / "scores.parquet", frame, schema)
+
+
+def _write_table(path: Path, frame: pd.DataFrame, schema: Any) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = [str(name) for name in schema.names]
+    frame = frame.reindex(columns=columns)
+    table = pa.Table.from_pandas(frame, schema, preserve_index=False)
     sink = io.BytesIO()
     pq.write_table(table, sink)
-    write_atomic(folder / "scores.parquet", sink.getvalue())
+    write_atomic(path, sink.getvalue())
+
+
+def write_timings(folder: Path, timings: Sequence[Timing]) -> None:
+    """Write timings.parquet: exactly TIMING_COLUMNS; the raw samples are lists of milliseconds."""
+    rows = [_timing_row(timing) for timing in timings]
+    _write_table(folder / "timings.parquet", pd.DataFrame(rows), _timing_schema())
+
+
+def _timing_row(timing: Timing) -> dict[str, Any]:
+    row = {**asdict(timing), **{f"p{p}_ms": timing.percentile_ms(p) for p in (50, 90, 99)}}
+    for name in ("images_per_s", "megapixels_per_s", "tflops", "share_of_peak"):
+        row[name] = getattr(timing, name)
+    for name in ("settings", "before", "after"):
+        row[name] = None if row[name] is None else json.dumps(row[name], sort_keys=True)
+    return row
+
+
+def _timing_schema() -> Any:
+    import pyarrow as pa
+
+    types = {
+        **dict.fromkeys(("batch", "height_px", "width_px", "threads", "warmup_runs"), pa.int64()),
+        **dict.fromkeys(("peak_bytes", "peak_reserved_bytes", "flop"), pa.int64()),
+        **dict.fromkeys(("settled", "throttled"), pa.bool_()),
+        **dict.fromkeys(("samples_ms", "wall_ms"), pa.list_(pa.float64())),
+        **dict.fromkeys(("first_call_ms", "device_peak_tflops"), pa.float64()),
+        **dict.fromkeys(TIMING_COLUMNS[len(fields(Timing)) :], pa.float64()),
+    }
+    return pa.schema([(name, types.get(name, pa.string())) for name in TIMING_COLUMNS])
+
+
+def write_trend(folder: Path, trend: pd.DataFrame) -> None:
+    """Write trend.parquet: exactly TREND_COLUMNS."""
+    import pyarrow as pa
+
+    types = {"value": pa.float64(), "is_step": pa.bool_()}
+    schema = pa.schema([(name, types.get(name, pa.string())) for name in TREND_COLUMNS])
+    _write_table(folder / "trend.parquet", trend, schema)
 
 
 def load_run(folder: str | Path) -> StoredRun:
@@ -225,21 +305,32 @@ def load_run(folder: str | Path) -> StoredRun:
     """
     folder = Path(folder)
     record = read_record(folder)
-    path = folder / "scores.parquet"
     if not record["finished"]:
         frame, unavailable = _read_parts(folder, record)
         record["unavailable"] = _unique([*record["unavailable"], *unavailable])
         return StoredRun(folder, record, frame)
+    return StoredRun(folder, record, _read_scores(folder / "scores.parquet"))
+
+
+def _read_scores(path: Path) -> pd.DataFrame:
+    if not path.is_file():
+        raise RunFolderError(f"Cannot read {path}: it is gone. Restore it, or make the run again.")
+    return _read_table(path, SCORE_COLUMNS)
+
+
+def _read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    if not path.is_file():
+        return pd.DataFrame(columns=pd.Index(columns))
     try:
         frame = pd.read_parquet(path)
     except (OSError, ValueError) as error:
         raise RunFolderError(
             f"Cannot read {path}: {error}. Restore it, or make the run again."
         ) from error
-    missing = [name for name in SCORE_COLUMNS if name not in frame.columns]
+    missing = [name for name in columns if name not in frame.columns]
     if missing:
         raise RunFolderError(f"{path} lacks the columns {', '.join(missing)}. Make the run again.")
-    return StoredRun(folder, record, frame)
+    return frame
 
 
 def _read_parts(folder: Path, record: dict[str, Any]) -> tuple[pd.DataFrame, list[dict[str, Any]]]:

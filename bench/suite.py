@@ -7,7 +7,6 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import tomli_w
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from .errors import SuiteError
@@ -105,6 +104,29 @@ def _as_codec(value: Any) -> Any:
     return CodecSpec.parse(value) if isinstance(value, str) else value
 
 
+Dtype = Literal["float16", "bfloat16", "float32"]
+Stage = Literal["encode", "decode", "roundtrip"]
+Mode = Literal["eager", "channels_last", "compile", "channels_last+compile"]
+
+
+class Speed(BaseModel):
+    """What to time: every codec with every size, batch, precision, mode and stage.
+
+    `dtypes` is empty for each codec's own. A mode is what a network's settings are set to beside
+    its own. `samples` are taken of each cell, fewer where they would take over `max_s` seconds.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sizes: list[Annotated[int, Field(ge=8, le=16384)]] = Field(default=[512], min_length=1)
+    batches: list[Annotated[int, Field(ge=1, le=4096)]] = Field(default=[1], min_length=1)
+    dtypes: list[Dtype] = []
+    stages: list[Stage] = Field(default=["encode", "decode", "roundtrip"], min_length=1)
+    modes: list[Mode] = Field(default=["eager"], min_length=1)
+    samples: int = Field(default=50, ge=10, le=100_000)
+    max_s: float = Field(default=20.0, gt=0)
+
+
 class Suite(BaseModel):
     """Everything that decides what a run's numbers are."""
 
@@ -121,6 +143,7 @@ class Suite(BaseModel):
     background: str = Field(default="#ffffff", pattern=r"^#[0-9a-fA-F]{6}$")
     batch_size: int = Field(default=1, ge=1, le=1024)
     keep: Literal["all", "worst", "none"] = "all"
+    speed: Speed | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Suite:
@@ -167,6 +190,9 @@ class Suite(BaseModel):
 
     def to_toml(self) -> str:
         """Return the suite as TOML, such that `load` gives it back."""
+        # An A/B worker reads this module in interpreters that have no TOML writer.
+        import tomli_w
+
         return tomli_w.dumps(self.model_dump(exclude_none=True))
 
 
@@ -178,7 +204,9 @@ def _first_reason(error: ValueError) -> str:
         return str(first["ctx"]["error"]) if "ctx" in first else first["msg"]
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        owner = CodecSpec if first["loc"][:1] == ("codecs",) else Suite
+        owner = {"codecs": CodecSpec, "speed": Speed}.get(str(first["loc"][0]), Suite)
+        if len(first["loc"]) == 1:
+            owner = Suite
         return f"{where} is not known; valid are {', '.join(owner.model_fields)}"
     if "SuiteError" in first["msg"]:
         return first["msg"]

@@ -10,6 +10,12 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_history() -> None:
+    """Keep the tests out of the user's own history; a test that wants one names it."""
+    os.environ["VAEBENCH_HISTORY"] = "off"
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real pictures and weights; tests that need it skip where it is absent."""

@@ -34,6 +34,22 @@ MAY_IMPORT: dict[str, set[str]] = {
     **{name: {"bench.records", "bench.errors", *INPUT} for name in INPUT},
     "bench.environment": {"bench.records"},
     "bench.store": {"bench.records", "bench.errors"},
+    "bench.regression": set(),
+    "bench.change_points": set(),
+    "bench.measurements": {"bench.environment", "bench.records", "bench.store"},
+    "bench.history": {"bench.change_points", "bench.errors", "bench.measurements", "bench.store"},
+    "bench.history_listing": set(),
+    "bench.history_export": {"bench.errors"},
+    "bench.timers": set(),
+    "bench.flops": {"bench.timers"},
+    "bench.device_state": {"bench.records"},
+    "bench.latency": LINE,
+    "bench.sweep": LINE,
+    "bench.timing_run": LINE,
+    "bench.worker": LINE,
+    "bench.process_source": {"bench.errors", "bench.latency", "bench.suite"},
+    "bench.ab": {"bench.process_source", "bench.regression", "bench.suite"},
+    "bench.pytest_plugin": LINE,
     "bench.pictures": {"bench.records", "bench.store"},
     "bench.progress": set(),
     "bench.reconstruct": {"bench.records", "bench.errors", "bench.codecs"},
@@ -44,6 +60,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "bench.listing": {"bench.images", "bench.regions", "bench.store"},
     "bench.api": EVERYTHING,
     "bench.cli": EVERYTHING,
+    "bench.cli_speed": EVERYTHING,
     "bench": EVERYTHING,
     "bench.codecs": {"bench.records", "bench.errors", "bench.codecs", "bench.demo"},
     "bench.demo": {"bench.demo"},
@@ -51,7 +68,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "reports": {"bench.records", "bench.errors", "bench.store", "reports"},
 }
 NOT_INSIDE_THE_LINE = {"bench.cli", "bench.api"}
-NO_TORCH = ("reports", "bench.store", "bench.suite", *INPUT, "bench.cli")
+NO_TORCH = ("reports", "bench.store", "bench.suite", *INPUT, "bench.cli", "bench.history")
 
 MODULES = sorted(
     path for room in ("bench", "metrics", "reports") for path in (ROOT / room).rglob("*.py")

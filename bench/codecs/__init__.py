@@ -21,7 +21,15 @@ from .taesd import TAESD
 if TYPE_CHECKING:
     from .pil import latents_to_pil, pil_to_latents
 
-__all__ = ["CODECS", "Codec", "Family", "latents_to_pil", "open_codec", "pil_to_latents"]
+__all__ = [
+    "CODECS",
+    "Codec",
+    "Family",
+    "family_of",
+    "latents_to_pil",
+    "open_codec",
+    "pil_to_latents",
+]
 
 CODECS: dict[str, Family] = {
     "jpeg": JPEG,
@@ -49,10 +57,15 @@ def open_codec(name: str, source: str, settings: Settings) -> Codec:
         settings: the family's own; a bare number of a spec comes as "factor".
     Raises: CodecError where no family claims the source, or its family cannot open it.
     """
+    return family_of(source).open(name, source, settings)
+
+
+def family_of(source: str) -> Family:
+    """Return the family that claims a source. Raises: CodecError where none does."""
     for family in CODECS.values():
         if family.claims(source):
-            return family.open(name, source, settings)
-    return _third_party_family(source).open(name, source, settings)
+            return family
+    return _third_party_family(source)
 
 
 def _third_party_family(source: str) -> Family:

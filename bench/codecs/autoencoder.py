@@ -14,5 +14,8 @@ def _open(name: str, source: str, settings: Settings) -> Codec:
 
 
 AUTOENCODER = Family(
-    is_autoencoder_source, _open, "stabilityai/sd-vae-ft-mse:dtype=float16,posterior=sample"
+    is_autoencoder_source,
+    _open,
+    "stabilityai/sd-vae-ft-mse:dtype=float16,posterior=sample",
+    is_network=True,
 )

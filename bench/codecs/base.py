@@ -34,9 +34,11 @@ class Family:
     """A kind of codec: which sources it claims, and how it opens one.
 
     `claims(source)` looks at the source alone (a word, a path, a file's header) and never loads
-    weights. `open(name, source, settings)` raises CodecError with one sentence.
+    weights. `open(name, source, settings)` raises CodecError with one sentence. The codecs of a
+    family that `is_network` take the settings dtype, device, compile and channels_last.
     """
 
     claims: Callable[[str], bool]
     open: Callable[[str, str, Settings], Codec]
     example: str
+    is_network: bool = False

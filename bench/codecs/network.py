@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 # Pixels are (x - mean) / std of x in [0, 1]; every class not named here takes [-1, 1].
-_SIGNED = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-_UNIT = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+# Plain numbers: a tensor of them would be copied to the device, and waited for, at every call.
+_SIGNED = (0.5, 0.5)
+_UNIT = (0.0, 1.0)
 _RANGES = {"AutoencoderRAE": _UNIT}
 # Its attention mask is wrong for more than one video.
 _ONE_AT_A_TIME = ("AutoencoderKLHunyuanVideo15",)
@@ -57,7 +58,7 @@ def encode_images(vae: Any, images: Tensor) -> Posterior:
 
 
 def _as_network_input(vae: Any, images: Tensor) -> Tensor:
-    mean, std = _range(vae, images)
+    mean, std = _RANGES.get(type(vae).__name__, _SIGNED)
     pixels = (images - mean) / std
     if vae.config.get("in_channels") == 4:
         # An RGBA model; the picture is opaque.
@@ -94,7 +95,7 @@ def _decode(vae: Any, latents: Tensor) -> Tensor:
         options["temb"] = latents.new_zeros(len(latents))
     output = vae.decode(latents.unsqueeze(2) if is_video(vae) else latents, **options)
     pixels = _one_frame(output if isinstance(output, Tensor) else output.sample)
-    mean, std = _range(vae, pixels)
+    mean, std = _RANGES.get(type(vae).__name__, _SIGNED)
     return pixels[:, :3] * std + mean
 
 
@@ -126,11 +127,6 @@ def codebook_size(vae: Any) -> int | None:
 
 def _one_frame(tensor: Tensor) -> Tensor:
     return tensor[:, :, 0] if tensor.ndim == 5 else tensor
-
-
-def _range(vae: Any, like: Tensor) -> tuple[Tensor, Tensor]:
-    mean, std = _RANGES.get(type(vae).__name__, _SIGNED)
-    return like.new_tensor(mean).view(1, 3, 1, 1), like.new_tensor(std).view(1, 3, 1, 1)
 
 
 @contextmanager

@@ -94,4 +94,9 @@ def _open(name: str, source: str, settings: Settings) -> Codec:
     return open_taesd(name, source, settings, TAESD.example)
 
 
-TAESD = Family(_claims, _open, "path/to/taesd, a folder with *_encoder.pth and *_decoder.pth")
+TAESD = Family(
+    _claims,
+    _open,
+    "path/to/taesd, a folder with *_encoder.pth and *_decoder.pth",
+    is_network=True,
+)
