@@ -74,7 +74,7 @@ class AbResult:
         return [
             f"{found.verdict}: {says}. HEAD's time is BASE's "
             f"{found.effect:+.2%} [{found.low:+.2%}, {found.high:+.2%}] "
-            f"({found.confidence:.1%} confidence for each bound).",
+            f"({found.confidence:.1%} confidence).",
             f"{self.stage} {self.size}x{self.size}, batch {self.batch}: median "
             f"{found.base_median_ms:.4g} ms for BASE, {found.head_median_ms:.4g} ms for HEAD; "
             f"{found.pairs} pairs of fresh processes, {found.samples_per_side} samples a side.",

@@ -17,19 +17,27 @@ MIN_SEGMENT = 5
 """Fewer values on either side of a change are no level."""
 
 SIGNIFICANCE = 0.01
+"""A change stands where at most this share of the permutations, itself among them, is as strong."""
+
 _PERMUTATIONS = 499
 
 
 def change_points(values: Sequence[float], seed: int = 0) -> list[int]:
     """Return the indices at which a new level begins, in order.
 
+    Positive values are compared by their logarithms, so that a step is a ratio and a slow outlier
+    weighs no more than a fast one; values of other signs are compared as they are.
+
     Args:
         values: finite numbers, oldest first; their scale plays no part.
         seed: of the permutations.
+    Raises: ValueError where a value is not finite.
     """
     series = np.asarray(values, dtype=np.float64)
     if not np.isfinite(series).all():
         raise ValueError("change points need finite values")
+    if (series > 0).all():
+        series = np.log(series)
     random = np.random.default_rng(seed)
     found: list[int] = []
     segments = [(0, len(series))]
@@ -66,12 +74,11 @@ def _best_split(distances: NDArray[np.float64]) -> tuple[int, float]:
     size = len(distances)
     left = np.arange(MIN_SEGMENT, size - MIN_SEGMENT + 1)
     right = size - left
-    corner = np.cumsum(np.cumsum(distances, axis=0), axis=1)
-    total = corner[-1, -1]
-    within_left = corner[left - 1, left - 1]
-    rows = corner[left - 1, -1]
-    across = rows - within_left
-    within_right = total - rows - across
+    # Sums over the rows of the left side: of all distances, and of those within the left side.
+    rows = np.cumsum(distances.sum(axis=1))
+    within_left = 2 * np.cumsum(np.tril(distances).sum(axis=1))[left - 1]
+    across = rows[left - 1] - within_left
+    within_right = rows[-1] - rows[left - 1] - across
     statistic = (left * right / size) * (
         2 * across / (left * right)
         - within_left / (left * (left - 1))

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .codecs.base import Codec
+from .errors import RunFolderError
 from .pictures import drop_all_but_worst, keep_latents, keep_map, keep_picture, to_uint8
 from .pixels import fit_pixels, read_pixels
 from .plan import Plan, Progress, make_plan, new_record, refuse_changes, scored_images
@@ -49,6 +50,11 @@ def resume(folder: Path, progress: Progress) -> StoredRun:
     record = read_record(folder)
     if record["finished"]:
         return load_run(folder)
+    if "timed" in record:
+        raise RunFolderError(
+            f"Cannot go on with {folder}: it is a speed run, whose cells belong to one session. "
+            "Its finished cells are kept; run vaebench speed again for all of them."
+        )
     plan = make_plan(Suite.create(**record["suite"]), progress)
     refuse_changes(folder, record, plan)
     return _score_all(plan, folder, record, progress)

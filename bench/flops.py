@@ -27,6 +27,7 @@ _PEAKS: tuple[tuple[str, float, float], ...] = (
     ("L40S", 362.05, 183.0),
     ("L40", 181.05, 90.5),
     ("L4", 121.0, 60.0),
+    ("V100 PCIE", 112.0, 14.0),
     ("V100", 125.0, 15.7),
     ("T4", 65.0, 8.1),
     ("RTX 5090", 209.5, 104.8),
@@ -58,7 +59,8 @@ def count_flop(region: Region) -> int | None:
 def peak_tflops(device_name: str, dtype: str | None) -> float | None:
     """Return a device's dense peak in TFLOP/s for a precision; None where it is not known."""
     words = set(device_name.replace("-", " ").split())
-    if "Laptop" in words:
+    # Cut-down and sliced versions of a card have peaks of their own.
+    if words & {"Laptop", "MIG", "Ti", "D", "SUPER"}:
         return None
     for name, half, single in _PEAKS:
         if set(name.split()) <= words:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import platformdirs
 import sqlalchemy as sql
-from sqlalchemy import event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 from .change_points import change_points
 from .errors import HistoryError
@@ -25,8 +26,13 @@ OFF = "off"
 TREND_LENGTH = 200
 """How far back the trend of a run's cells goes: as many measurements of each."""
 
+MAIN_MEASURES = ("p50_ms",)
+"""Of a timing's measures, what a trend shows; of a score its one measure."""
+
 _WAIT_S = 30.0
-_CONNECT_S = 5
+# A name stands for two addresses as a rule, each of which is tried for so long.
+_CONNECT_S = 4
+_WAL_TRIES, _WAL_PAUSE_S = 100, 0.03
 _SCHEMA_LOCK = 0x7661_6562
 _TABLES = sql.MetaData()
 _META = sql.Table("vaebench_history", _TABLES, sql.Column("version", sql.Integer, primary_key=True))
@@ -40,18 +46,18 @@ _MEASUREMENTS = sql.Table(
     "measurements",
     _TABLES,
     sql.Column("id", sql.Integer, primary_key=True),
-    sql.Column("kind", sql.String(8), nullable=False),
+    sql.Column("kind", sql.Text, nullable=False),
     sql.Column("run_id", sql.Text, nullable=False),
-    sql.Column("created", sql.String(32), nullable=False),
-    sql.Column("commit", sql.String(64)),
+    sql.Column("created", sql.Text, nullable=False),
+    sql.Column("commit", sql.Text),
     sql.Column("fingerprint", sql.ForeignKey("environments.fingerprint"), nullable=False),
     sql.Column("codec", sql.Text, nullable=False),
     sql.Column("cell", sql.Text, nullable=False, index=True),
     sql.Column("measure", sql.Text, nullable=False),
-    sql.Column("unit", sql.String(16), nullable=False),
+    sql.Column("unit", sql.Text, nullable=False),
     sql.Column("value", sql.Float(53)),
     sql.Column("higher_is_better", sql.Boolean),
-    sql.Column("samples", sql.JSON),
+    sql.Column("samples", sql.JSON(none_as_null=True)),
     sql.Column("extra", sql.JSON, nullable=False),
     sql.UniqueConstraint("run_id", "cell", "measure"),
 )
@@ -82,25 +88,21 @@ def open_history(where: str | None = None) -> History | None:
 
 
 def _sqlite(path: Path) -> sql.Engine:
-    url = sql.URL.create("sqlite", database=str(path))
-    engine = sql.create_engine(url, connect_args={"timeout": _WAIT_S})
-
-    # Python's own transactions begin with the first write; ours begin with the lock, so that
-    # writers queue instead of failing when two of them have read before they write.
-    @event.listens_for(engine, "connect")
-    def no_implicit_begin(connection: Any, _: Any) -> None:
-        connection.isolation_level = None
-
-    @event.listens_for(engine, "begin")
-    def take_the_lock(connection: sql.Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    # Used by the events above alone.
-    del no_implicit_begin, take_the_lock
-    return engine
+    # Without an isolation level Python begins no transaction: History begins its own.
+    return sql.create_engine(
+        sql.URL.create("sqlite", database=str(path)),
+        poolclass=NullPool,
+        connect_args={"timeout": _WAIT_S, "isolation_level": None},
+    )
 
 
 def _postgresql(text: str) -> sql.Engine:
+    # An unescaped @ cuts the password in two, and what follows it would be told as the host.
+    if text.count("@") > 1:
+        raise HistoryError(
+            "The history's URL cannot be read: it has more than one @. Write %40 for the one in "
+            "the password."
+        )
     try:
         url = sql.make_url(text)
     except (SQLAlchemyError, ValueError):
@@ -114,7 +116,9 @@ def _postgresql(text: str) -> sql.Engine:
         )
     try:
         return sql.create_engine(
-            url.set(drivername="postgresql+psycopg"), connect_args={"connect_timeout": _CONNECT_S}
+            url.set(drivername="postgresql+psycopg"),
+            poolclass=NullPool,
+            connect_args={"connect_timeout": _CONNECT_S, "client_encoding": "utf8"},
         )
     except ImportError as error:
         raise HistoryError(
@@ -123,20 +127,18 @@ def _postgresql(text: str) -> sql.Engine:
 
 
 class History:
-    """An open history; several processes may write into one at the same time."""
+    """An open history; several processes may write into one at the same time.
+
+    It keeps no connection between two calls, so there is nothing to close.
+    """
 
     def __init__(self, engine: sql.Engine) -> None:
         self._engine = engine
         with self._begin() as connection:
-            if engine.dialect.name == "postgresql":
-                # CREATE TABLE IF NOT EXISTS fails where two sessions do it at once.
-                lock = sql.select(sql.func.pg_advisory_xact_lock(_SCHEMA_LOCK))
-                connection.execute(lock)
-            _TABLES.create_all(connection)
-            version = connection.scalar(sql.select(_META.c.version))
-            if version is None:
-                connection.execute(sql.insert(_META).values(version=HISTORY_VERSION))
-        if version is not None and version > HISTORY_VERSION:
+            version = self._version(connection)
+        if version is None:
+            version = self._lay_out()
+        if version > HISTORY_VERSION:
             raise HistoryError(
                 f"The history {self.name} has version {version}, this vaebench reads up to "
                 f"{HISTORY_VERSION}. Install a newer vaebench."
@@ -146,9 +148,10 @@ class History:
     def name(self) -> str:
         """Where the history is, without a password."""
         url = self._engine.url
-        if self._engine.dialect.name == "sqlite":
+        if self._is_sqlite:
             return str(url.database)
-        return url.render_as_string(hide_password=True)
+        # The options behind the ? may hold a password too.
+        return url.set(query={}).render_as_string(hide_password=True)
 
     def add(
         self, environments: Mapping[str, Mapping[str, Any]], rows: Sequence[Measurement]
@@ -157,54 +160,140 @@ class History:
 
         Args:
             environments: what each fingerprint of the rows stands for.
-        Raises: HistoryError.
+        Raises: HistoryError; then none of them is added.
         """
         if not rows:
             return
-        insert = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
+        insert = sqlite.insert if self._is_sqlite else postgresql.insert
         told = [
             {"fingerprint": key, "environment": dict(value)}
             for key, value in sorted(environments.items())
         ]
-        with self._begin() as connection:
+        with self._begin(writes=True) as connection:
             connection.execute(insert(_ENVIRONMENTS).on_conflict_do_nothing(), told)
             connection.execute(
                 insert(_MEASUREMENTS).on_conflict_do_nothing(), [row.to_dict() for row in rows]
             )
 
     def read(
-        self, codec: str | None = None, cell: str | None = None, last: int | None = None
+        self,
+        kind: Literal["timing", "score"] | None = None,
+        codec: str | None = None,
+        cell: str | None = None,
+        last: int | None = None,
     ) -> pd.DataFrame:
         """Return the measurements, oldest first: the fields of Measurement and `environment`.
 
         Args:
+            kind, codec, cell: those of this one alone.
             last: at most so many of each cell and measure, the newest.
         Raises: HistoryError.
         """
-        query = sql.select(_MEASUREMENTS, _ENVIRONMENTS.c.environment).join(_ENVIRONMENTS)
-        if codec is not None:
-            query = query.where(_MEASUREMENTS.c.codec == codec)
-        if cell is not None:
-            query = query.where(_MEASUREMENTS.c.cell == cell)
-        query = query.order_by(_MEASUREMENTS.c.created, _MEASUREMENTS.c.id)
-        with self._begin() as connection:
-            found = connection.execute(query)
-            # As objects, so that what is absent stays None.
-            frame = pd.DataFrame(
-                found.mappings().all(), columns=pd.Index(found.keys()), dtype=object
-            )
-        frame["value"] = frame["value"].astype("float64")
+        wanted = {"kind": kind, "codec": codec, "cell": cell}
+        columns = [column for column in _MEASUREMENTS.c if column.name != "id"]
+        return self._select(
+            [*columns, _ENVIRONMENTS.c.environment],
+            [_MEASUREMENTS.c[name] == value for name, value in wanted.items() if value is not None],
+            last,
+        )
+
+    def read_cells(self, cells: Sequence[str], last: int) -> pd.DataFrame:
+        """Return what `trend` takes of some cells: the newest of each, oldest first.
+
+        Raises: HistoryError.
+        """
+        names = ["kind", *TREND_COLUMNS[: TREND_COLUMNS.index("is_step")]]
+        return self._select(
+            [_MEASUREMENTS.c[name] for name in names], [_MEASUREMENTS.c.cell.in_(cells)], last
+        )
+
+    def _select(
+        self,
+        columns: Sequence[sql.ColumnElement[Any]],
+        conditions: Sequence[sql.ColumnElement[bool]],
+        last: int | None,
+    ) -> pd.DataFrame:
+        table = _MEASUREMENTS.c
+        age = sql.func.row_number().over(
+            partition_by=(table.cell, table.measure),
+            order_by=(table.created.desc(), table.id.desc()),
+        )
+        found = sql.select(*columns, table.id.label("_id"), age.label("_age"))
+        found = found.select_from(_MEASUREMENTS.join(_ENVIRONMENTS)).where(*conditions).subquery()
+        query = sql.select(found).order_by(found.c.created, found.c["_id"])
         if last is not None:
-            frame = frame.groupby(["cell", "measure"], sort=False).tail(last)
-        return frame.drop(columns="id").reset_index(drop=True)
+            query = query.where(found.c["_age"] <= last)
+        with self._begin() as connection:
+            rows = connection.execute(query)
+            # As objects, so that what is absent stays None.
+            frame = pd.DataFrame(rows.mappings().all(), columns=pd.Index(rows.keys()), dtype=object)
+        frame["value"] = frame["value"].astype("float64")
+        return frame.drop(columns=["_id", "_age"])
+
+    @property
+    def _is_sqlite(self) -> bool:
+        return self._engine.dialect.name == "sqlite"
+
+    def _version(self, connection: sql.Connection) -> int | None:
+        """Return the layout's version, None where nothing is laid out.
+
+        Raises: HistoryError where the tables are another program's.
+        """
+        # One look: between two of them another process may have laid it out.
+        names = set(sql.inspect(connection).get_table_names())
+        if _META.name in names:
+            return connection.scalar(sql.select(_META.c.version))
+        foreign = names if self._is_sqlite else names & set(_TABLES.tables)
+        if foreign:
+            raise HistoryError(
+                f"{self.name} is no history of vaebench: it has the tables "
+                f"{', '.join(sorted(foreign)[:3])}, but not {_META.name}. Pass another --history."
+            )
+        return None
+
+    def _lay_out(self) -> int:
+        """Make the tables, unless another process has made them by now; return their version."""
+        with self._begin(writes=True) as connection:
+            if not self._is_sqlite:
+                # CREATE TABLE IF NOT EXISTS fails where two sessions do it at once.
+                connection.execute(sql.select(sql.func.pg_advisory_xact_lock(_SCHEMA_LOCK)))
+            version = self._version(connection)
+            if version is None:
+                _TABLES.create_all(connection)
+                connection.execute(sql.insert(_META).values(version=HISTORY_VERSION))
+        if version is None and self._is_sqlite:
+            self._write_ahead()
+        return HISTORY_VERSION if version is None else version
+
+    def _write_ahead(self) -> None:
+        """Have SQLite write ahead, so that readers never wait for a writer; the file keeps it.
+
+        It needs the file alone for a moment and does not queue for that. Without it, say on a
+        network's file system, the history is as safe, and slower.
+        """
+        for _ in range(_WAL_TRIES):
+            with suppress(HistoryError), self._connect() as connection:
+                connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+                return
+            time.sleep(_WAL_PAUSE_S)
 
     @contextmanager
-    def _begin(self) -> Generator[sql.Connection]:
+    def _begin(self, writes: bool = False) -> Generator[sql.Connection]:
+        with self._connect() as connection, connection.begin():
+            if self._is_sqlite:
+                # With the lock from the start, writers queue; two that took it with their first
+                # write would both have read, and one of them fail.
+                connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+            yield connection
+
+    @contextmanager
+    def _connect(self) -> Generator[sql.Connection]:
         try:
-            with self._engine.begin() as connection:
+            with self._engine.connect() as connection:
                 yield connection
         except SQLAlchemyError as error:
-            reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+            told = str(getattr(error, "orig", None) or error).strip() or type(error).__name__
+            reason = told.splitlines()[0].rstrip(".")
             raise HistoryError(
                 f"Cannot use the history {self.name}: {reason}. Pass another --history, or off."
             ) from error
@@ -223,15 +312,9 @@ def trend_of(run: StoredRun, history: History) -> pd.DataFrame:
 
     Raises: HistoryError.
     """
-    own = {(row.cell, row.measure) for row in measurements_of(run)}
-    parts = [history.read(cell=cell, last=TREND_LENGTH) for cell in sorted({c for c, _ in own})]
-    if not parts:
-        return pd.DataFrame(columns=pd.Index(TREND_COLUMNS))
-    return trend(pd.concat(parts, ignore_index=True))
-
-
-MAIN_MEASURES = ("p50_ms",)
-"""Of a timing's measures, what a trend shows; of a score its one measure."""
+    return trend(
+        history.read_cells(sorted({row.cell for row in measurements_of(run)}), TREND_LENGTH)
+    )
 
 
 def trend(frame: pd.DataFrame) -> pd.DataFrame:

@@ -28,7 +28,7 @@ class Protocol:
     """
 
     samples: int = 50
-    max_s: float = 20.0
+    max_s: float = 10.0
     window: int = 5
     tolerance: float = 0.005
     max_windows: int = 20

@@ -40,7 +40,7 @@ def list_images(sources: Sequence[str], region_sources: Sequence[str]) -> Iterat
 
 def summarise(run: StoredRun) -> Iterator[str]:
     """Yield the run's summary table, what was left out and why, and the report's path."""
-    yield _summary_table(run)
+    yield from filter(None, (_means(run, name) for name in ("summary", "timings")))
     for skipped in run.record["skipped"]:
         yield f"skipped {skipped['image_id']}: {skipped['reason']}"
     reasons = Counter(
@@ -53,10 +53,10 @@ def summarise(run: StoredRun) -> Iterator[str]:
     yield f"Report: {run.folder / 'report.html'}"
 
 
-def _summary_table(run: StoredRun) -> str:
-    """Return the means, the first section of summary.md, as a terminal shows them."""
-    path = run.folder / "tables" / "summary.md"
+def _means(run: StoredRun, name: str) -> str:
+    """Return the first section of a table, as a terminal shows it; empty where there is none."""
+    path = run.folder / "tables" / f"{name}.md"
     if not path.is_file():
         return ""
-    means = path.read_text(encoding="utf-8").split("\n### ")[0]
-    return re.sub(r"\\(\W|_)", r"\1", means.removeprefix("### "))
+    first = path.read_text(encoding="utf-8").split("\n### ")[0]
+    return re.sub(r"\\(\W|_)", r"\1", first.removeprefix("### "))

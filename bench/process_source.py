@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -18,6 +18,14 @@ from .suite import CodecSpec
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _STOP_S = 10.0
+
+# glibc gives large buffers back to the system and gets them anew, zeroed and elsewhere, at every
+# run: on a CPU that alone makes a process up to some percent faster or slower than its twin.
+_ALLOCATOR = {
+    "MALLOC_MMAP_THRESHOLD_": "2000000000",
+    "MALLOC_TRIM_THRESHOLD_": "2000000000",
+    "MALLOC_TOP_PAD_": "67108864",
+}
 
 
 @dataclass(frozen=True)
@@ -65,16 +73,16 @@ class ProcessSource:
         self.environment: dict[str, Any] | None = None
         self._name = name
         self._harness = harness
+        self._is_warm = False
         self._process: subprocess.Popen[str] | None = None
         self._stderr: IO[str] | None = None
 
     def start(self) -> None:
-        """Start a worker and wait until it is warm.
-
-        Raises: VaebenchError with the worker's own sentence where it cannot.
-        """
+        """Start a worker, which opens its codec. Raises: VaebenchError for no interpreter."""
         request = self.request
-        environment = {**os.environ, "PYTHONPATH": str(self._harness.import_folder)}
+        self._is_warm = False
+        folder = str(self._harness.import_folder)
+        environment = {**_ALLOCATOR, **os.environ, "PYTHONPATH": folder}
         # Closed by `stop`; a file, since nobody reads a pipe while the worker runs.
         self._stderr = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
         try:
@@ -96,21 +104,33 @@ class ProcessSource:
             "codec": request.codec.model_dump(),
             "stage": request.stage,
             "dtype": request.dtype,
-            "warmup_s": request.warmup_s,
             "pixels": str(self._harness.pixels),
         }
-        self.environment = self._ask(question, "ready")
+        self._tell(question)
+
+    def warm_up(self) -> None:
+        """Warm the worker up.
+
+        Raises: VaebenchError with the worker's own sentence where it could not open its codec.
+        """
+        self._tell({"warm_up": self.request.warmup_s})
+        self.environment = self._answer("ready")
+        self._is_warm = True
 
     def draw(self, count: int) -> Sequence[float]:
         """Return the next samples, in ms. Raises: VaebenchError where the worker died."""
-        return self._ask({"draw": count}, "samples_ms")
+        self._tell({"draw": count})
+        return self._answer("samples_ms")
 
     def stop(self) -> None:
-        """End the worker; it is killed where it does not end by itself."""
+        """End the worker; it is killed where it does not end by itself, or is opening still."""
         process, self._process = self._process, None
         if process is not None:
+            if not self._is_warm:
+                process.kill()
             if process.stdin is not None:
-                process.stdin.close()
+                with suppress(BrokenPipeError):
+                    process.stdin.close()
             try:
                 process.wait(_STOP_S)
             except subprocess.TimeoutExpired:
@@ -122,22 +142,23 @@ class ProcessSource:
             self._stderr.close()
             self._stderr = None
 
-    def _ask(self, question: dict[str, Any], key: str) -> Any:
+    def _tell(self, question: dict[str, Any]) -> None:
         process = self._process
-        if process is None or process.stdin is None or process.stdout is None:
+        if process is None or process.stdin is None:
             raise RuntimeError(f"{self._name} was not started")
-        try:
+        # Where the worker has died, reading its answer tells why.
+        with suppress(BrokenPipeError):
             process.stdin.write(json.dumps(question) + "\n")
             process.stdin.flush()
-            line = process.stdout.readline()
-        except BrokenPipeError:
-            line = ""
+
+    def _answer(self, key: str) -> Any:
+        process = self._process
+        line = process.stdout.readline() if process is not None and process.stdout else ""
         answer = json.loads(line) if line else {}
         if key in answer:
             return answer[key]
-        raise VaebenchError(
-            f"Cannot time {self._name}: {answer.get('error') or self._last_words()}"
-        )
+        told = answer.get("error") or self._last_words()
+        raise VaebenchError(f"Cannot time {self._name}: {told}")
 
     def _last_words(self) -> str:
         """Return what a dead worker last wrote to stderr, and the mend where it lacks a package."""

@@ -113,7 +113,8 @@ class Speed(BaseModel):
     """What to time: every codec with every size, batch, precision, mode and stage.
 
     `dtypes` is empty for each codec's own. A mode is what a network's settings are set to beside
-    its own. `samples` are taken of each cell, fewer where they would take over `max_s` seconds.
+    its own. `samples` are taken of each cell, fewer where they would take over
+    `max_s` seconds, which bounds the warm-up too.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -124,7 +125,7 @@ class Speed(BaseModel):
     stages: list[Stage] = Field(default=["encode", "decode", "roundtrip"], min_length=1)
     modes: list[Mode] = Field(default=["eager"], min_length=1)
     samples: int = Field(default=50, ge=10, le=100_000)
-    max_s: float = Field(default=20.0, gt=0)
+    max_s: float = Field(default=10.0, gt=0)
 
 
 class Suite(BaseModel):

@@ -41,8 +41,9 @@ class Variant:
         """The spec's own settings with those of the variant."""
         if self.dtype is None:
             return self.spec.settings
-        asked = {} if self.mode == "eager" else dict.fromkeys(self.mode.split("+"), True)
-        return {**self.spec.settings, "dtype": self.dtype, **asked}
+        asked = self.mode.split("+")
+        modes = {name: True for name in ("channels_last", "compile") if name in asked}
+        return {**self.spec.settings, "dtype": self.dtype, **modes}
 
 
 def plan_variants(
@@ -69,8 +70,9 @@ def plan_variants(
                     "GPU's float16. Pass --dtype float32 or bfloat16, or run where torch sees a "
                     "CUDA device."
                 )
-            variants += [Variant(spec, dtype, mode) for mode in dict.fromkeys(speed.modes)]
-    return variants
+            variants += [Variant(spec, dtype, mode) for mode in speed.modes]
+    # A spec's own compile makes `eager` and `compile` the same.
+    return list({repr((entry.spec, entry.settings)): entry for entry in variants}.values())
 
 
 def open_variant(variant: Variant) -> Codec:
@@ -129,6 +131,7 @@ def _time_batch(
     for stage in stages:
         blank = _blank(codec, device, stage, size, batch)
         try:
+            require_multiple(codec.info, size)
             pixels = to_batch(sample_pixels(size, batch), device)
             yield _time_cell(stage_region(codec, stage, pixels), device, blank, speed)
         except (torch.OutOfMemoryError, MemoryError) as error:
@@ -138,6 +141,16 @@ def _time_batch(
             status = "out of memory" if is_memory else "failed"
             yield replace(blank, status=status, reason=_first_line(error))
         _free_memory()
+
+
+def require_multiple(info: CodecInfo, size: int) -> None:
+    """Raise CodecError where a codec would be given pictures that it takes only padded."""
+    multiple = info.multiple_px
+    if size % multiple:
+        raise CodecError(
+            f"Cannot time {info.name} at {size} px: it is no multiple of {multiple}. "
+            f"Pass --size {-(-size // multiple) * multiple}."
+        )
 
 
 def _time_cell(region: Region, device: torch.device, blank: Timing, speed: Speed) -> Timing:
@@ -169,7 +182,7 @@ def _blank(codec: Codec, device: torch.device, stage: str, size: int, batch: int
     info = codec.info
     name = device_name(device)
     own = {key: value for key, value in info.settings.items() if key not in _NOT_TIMED}
-    fixed: dict[str, Any] = {"cache_flush": False}
+    fixed: dict[str, Any] = {"cache_flush": False, "warm_up_tolerance": Protocol.tolerance}
     if device.type == "cuda":
         fixed |= {"cudnn_benchmark": True, "tf32_convolutions": True, "tf32_matmul": False}
     return Timing(

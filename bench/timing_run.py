@@ -32,7 +32,7 @@ def measure_speed(suite: Suite, folder: Path, command: str, progress: Progress) 
     """
     speed = suite.speed or Speed()
     variants = plan_variants(suite.codecs, speed)
-    record = empty_record(suite, folder, command)
+    record = {**empty_record(suite, folder, command), "timed": False}
     create_run(folder, record)
     infos, _ = time_codecs(variants, speed, progress, _writer(folder))
     record["codecs"] = [asdict(info) for info in infos]

@@ -1,8 +1,8 @@
 """One side of an A/B comparison, in a process of its own: `python -m vaebench.bench.worker`.
 
-Reads JSON lines from stdin: first what to time, then `{"draw": count}` as often as wanted. Answers
-each with a JSON line: `{"ready": environment}`, `{"samples_ms": [...]}`, or `{"error": sentence}`.
-Ends when stdin does.
+Reads JSON lines from stdin: what to time, `{"warm_up": seconds}`, then `{"draw": count}` as often
+as wanted. Answers with JSON lines: `{"ready": environment}` when it is warm, `{"samples_ms": […]}`
+of a draw, or `{"error": sentence}`. Ends when stdin does.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def _serve(request: dict[str, Any], answers: TextIO) -> None:
 
     from .latency import Protocol, stage_region, to_batch, warm_up
     from .suite import CodecSpec, Speed
-    from .sweep import fixed_backends, open_variant, plan_variants
+    from .sweep import fixed_backends, open_variant, plan_variants, require_multiple
     from .timers import make_timer
 
     speed = Speed(dtypes=[request["dtype"]] if request["dtype"] else [])
@@ -58,10 +58,13 @@ def _serve(request: dict[str, Any], answers: TextIO) -> None:
     with fixed_backends():
         codec = open_variant(variant)
         device = torch.device(codec.info.device or "cpu")
+        pixels = np.load(request["pixels"])
+        require_multiple(codec.info, pixels.shape[1])
         timer = make_timer(device)
-        pixels = to_batch(np.load(request["pixels"]), device)
-        region = stage_region(codec, request["stage"], pixels)
-        warmed = warm_up(region, timer, Protocol(max_s=request["warmup_s"]))
+        # The other side may be opening still: nothing runs on the device before one is asked to.
+        asked = json.loads(sys.stdin.readline())
+        region = stage_region(codec, request["stage"], to_batch(pixels, device))
+        warmed = warm_up(region, timer, Protocol(max_s=asked["warm_up"]))
         told = {**_environment(codec, device), "settled": warmed.settled}
         _answer(answers, {"ready": told})
         for line in sys.stdin:
@@ -80,6 +83,7 @@ def _environment(codec: Codec, device: torch.device) -> dict[str, Any]:
         **{name: environment[name] for name in told},
         "device": device_name(device),
         "mode": mode_of(codec.info),
+        "allocator": {name: os.environ[name] for name in os.environ if name.startswith("MALLOC_")},
         "dtype": codec.info.dtype,
         "weights_sha256": codec.info.weights_sha256,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..bench.store import StoredRun
 from .columns import Column, quality_columns, rate_columns
+from .timings import timed_cells
 
 _METRICS = {
     "psnr": "Peak signal-to-noise ratio: 10·log10(1/MSE) over all pixels and channels, in "
@@ -27,6 +28,56 @@ _RATES = {
     "[4, 64, 64].",
     "stored_bits_ratio": "24 bits per pixel over the bits that are stored.",
 }
+
+_TIMES = (
+    (
+        "Time of a batch",
+        "p50, p90, p99 ms",
+        "The percentiles of the samples of one cell: half, nine tenths and 99 in 100 of the runs "
+        "took no longer. Of the whole batch, on the clock that the protocol names.",
+    ),
+    (
+        "Throughput",
+        "images/s, MP/s",
+        "The batch over its median time, in pictures and in millions of the picture's pixels.",
+    ),
+    (
+        "Work",
+        "TFLOP/s, of peak",
+        "10¹² floating-point operations a second: those of a run, multiplications and additions "
+        "counted apart, over its median time; and the share of what the device's data sheet "
+        "promises for that precision. A dash where either is not known.",
+    ),
+    (
+        "Peak memory",
+        "allocated, reserved",
+        "The most that PyTorch held at once on the GPU while the samples were taken, and the most "
+        "that it had asked of the driver. Not known of a CPU.",
+    ),
+    (
+        "First call",
+        "first call ms",
+        "The wall time of the very first run: compilation and the choice of kernels are in it, "
+        "and in no other number.",
+    ),
+    (
+        "Never settled",
+        "note",
+        "The warm-up ended before the medians of two windows in a row agreed: the device was still "
+        "changing, or shared. The samples are real, the median is less certain.",
+    ),
+    (
+        "Throttled",
+        "note",
+        "The driver reported that power, heat or a fault held the clocks down before or after the "
+        "cell; a cooler or freer device is faster.",
+    ),
+)
+
+
+def explain_speed(run: StoredRun) -> list[tuple[str, str, str]]:
+    """Return (label, columns, text) for the numbers of timings; nothing for a run without any."""
+    return list(_TIMES) if timed_cells(run) else []
 
 
 def explain(run: StoredRun) -> list[tuple[str, str, str]]:

@@ -13,13 +13,15 @@ from urllib.parse import quote
 import pandas as pd
 
 from ..bench.store import StoredRun, write_atomic
-from . import findings
+from . import findings, speed
 from .columns import Column, primary_column, quality_columns, rate_columns
-from .definitions import explain
-from .markup import Section, mean_text, notes, sections
+from .definitions import explain, explain_speed
+from .markup import mean_text, notes, sections
 from .pictures import colour_table, error_colours, picture_rows, region_strips, scale_of
 from .plots.error_maps import missing_maps, scale_label
+from .reading import Section
 from .tables import codec_names, per_image, per_region, summary, unavailable, worst
+from .timings import CPU, devices_of, timed_cells, timing_sections
 
 TEMPLATES = Path(__file__).parent / "templates"
 OPEN_STRIPS = 6
@@ -71,13 +73,22 @@ def _view(
     found = findings.gaps(run, column) if column else []
     deepest = findings.deepest_region(found)
     scale = scale_of(run)
+    scored = bool(record["images"] or record["metrics"])
+    plots = {
+        name: [plot for plot in drawn if plot.name == name]
+        for name in dict.fromkeys([*(plot.name for plot in drawn), *missing])
+    }
     return {
         "name": record["name"],
         "record": record,
         "codecs": record["codecs"],
         "pictures": len(run.images),
         "primary": primary_column(run),
-        "protocol": _protocol(run),
+        "scored": scored,
+        "chapters": _chapters(run, scored, bool(plots.get("trend"))),
+        "question": _question(run, scored),
+        "protocol": _protocol(run, scored),
+        **_speed(run, plots, missing),
         "unavailable": unavailable(run).to_dict("records"),
         "notes": notes(run),
         "overview": _overview(run, table),
@@ -98,20 +109,98 @@ def _view(
         "missing_maps": missing_maps(run),
         "colour_table": colour_table(scale, float(record["error_map"]["max"])) if scale else [],
         "colours": error_colours(),
-        "plots": {
-            name: [plot for plot in drawn if plot.name == name]
-            for name in dict.fromkeys([*(plot.name for plot in drawn), *missing])
-        },
+        "plots": plots,
         "missing": missing,
         "images_table": _cut(sections("per_image", per_image(run), run)[0]),
         "shown_rows": SHOWN_ROWS,
-        "definitions": explain(run),
+        "definitions": [*explain(run), *explain_speed(run)],
         "tables": list(written),
     }
 
 
-def _protocol(run: StoredRun) -> list[tuple[str, str]]:
+SPEED_PLOTS = {
+    "quality_latency": "quality against latency",
+    "stage_split": "encode and decode",
+    "latency_by_size": "latency against size",
+    "latency_by_batch": "latency against batch",
+    "throughput": "throughput",
+    "memory": "memory",
+}
+
+
+def _speed(
+    run: StoredRun, plots: dict[str, list[Drawn]], missing: dict[str, str]
+) -> dict[str, Any]:
+    """Return the speed section's part of the view; `timed` tells whether there is one."""
+    if not timed_cells(run):
+        return {"timed": False, "problems": []}
+    drawn = [plot for name in SPEED_PLOTS for plot in plots.get(name, [])]
+    return {
+        "timed": True,
+        "problems": speed.problems(run),
+        "headline": speed.headline(run),
+        "timing_sections": timing_sections(run),
+        "speed_plots": drawn,
+        "not_drawn": _not_drawn(missing if len(run.scores) else {**missing, "quality_latency": ""}),
+        "facts": speed.facts(run),
+    }
+
+
+def _not_drawn(missing: dict[str, str]) -> list[str]:
+    """Return the plots of speed that have nothing to show: a text a reason."""
+    reasons: dict[str, list[str]] = {}
+    for name, title in SPEED_PLOTS.items():
+        if missing.get(name):
+            reasons.setdefault(missing[name], []).append(title)
+    return [f"{' and '.join(titles)} ({reason})" for reason, titles in reasons.items()]
+
+
+def _chapters(run: StoredRun, scored: bool, has_trend: bool) -> list[tuple[str, str]]:
+    """Return the sections that the page has, as (id, title); one without content is left out."""
+    quality = [
+        ("summary", "Summary"),
+        ("regions", "Regions"),
+        ("worst", "Worst pictures"),
+        ("distributions", "Distributions"),
+        ("rate", "Rate"),
+    ]
+    later = [("latents", "Latents"), ("pictures", "Every picture")]
+    return [
+        *(quality if scored else []),
+        *([("speed", "Speed")] if timed_cells(run) else []),
+        *([("history", "History")] if has_trend else []),
+        *(later if scored else []),
+        ("reading", "How to read it"),
+        ("provenance", "Provenance"),
+    ]
+
+
+def _question(run: StoredRun, scored: bool) -> dict[str, Any]:
+    """Return the question that the page answers: words before and after the codecs' names."""
+    cells = timed_cells(run)
+    names = codec_names(run) or list(dict.fromkeys(cell.codec for cell in cells))
+    one = len(names) == 1
+    if not scored:
+        devices = ["a CPU" if device == CPU else device for device in devices_of(cells)]
+        where = f" on {' and '.join(devices)}" if devices else ""
+        verb = "is" if one else "are"
+        return {"before": f"How fast {verb}", "names": names, "after": f"{where}?"}
+    count = len(run.images)
+    pictures = f" do to {count} picture{'' if count == 1 else 's'}"
+    speed_too = f", and how fast {'is it' if one else 'are they'}?" if cells else "?"
+    joint = ", where" if cells else ", and where"
+    verb = "does" if one else "do"
+    return {"before": f"What {verb}", "names": names, "after": f"{pictures}{joint}{speed_too}"}
+
+
+def _protocol(run: StoredRun, scored: bool) -> list[tuple[str, str]]:
     """Return what decides the numbers, as (what, how) pairs for one line."""
+    made = str(run.record["created"]).replace("T", " ").replace("Z", " UTC")
+    quality = _quality_protocol(run) if scored else []
+    return [*quality, *speed.protocol(run), ("made", made.replace("+00:00", " UTC"))]
+
+
+def _quality_protocol(run: StoredRun) -> list[tuple[str, str]]:
     suite = run.record["suite"]
     size, fit = suite.get("size"), suite.get("fit")
     sets = ", ".join(dict.fromkeys(str(image["image_set"]) for image in run.record["images"]))
@@ -122,13 +211,6 @@ def _protocol(run: StoredRun) -> list[tuple[str, str]]:
         ("size", f"{size} px, {fit}" if size else "native"),
         ("reconstructions", rounding),
         ("set hash", hashlib.sha256(hashes.encode()).hexdigest()[:12]),
-        (
-            "made",
-            str(run.record["created"])
-            .replace("T", " ")
-            .replace("Z", " UTC")
-            .replace("+00:00", " UTC"),
-        ),
     ]
 
 

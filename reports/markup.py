@@ -5,24 +5,15 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from ..bench.store import StoredRun
 from .columns import NOT_APPLICABLE, UNAVAILABLE, Column, quality_columns, rate_columns
+from .reading import Section
 from .tables import COUNTS, unavailable
-
-
-@dataclass(frozen=True)
-class Section:
-    """A rectangle of text under one title; `is_number` says which columns stand to the right."""
-
-    title: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    is_number: tuple[bool, ...]
+from .timings import timing_sections
 
 
 def columns_by_variant(run: StoredRun) -> dict[str, Column]:
@@ -52,6 +43,8 @@ def mean_text(row: Any, column: Column, pictures: int) -> str:
 
 def sections(name: str, table: pd.DataFrame, run: StoredRun) -> list[Section]:
     """Return a table of TABLES as sections of text: one for each variant where it has many."""
+    if name == "timings":
+        return timing_sections(run)
     columns = columns_by_variant(run)
     if table.columns.nlevels == 1:
         return [_section(name, table, columns)]
@@ -138,6 +131,7 @@ def to_markdown(name: str, table: pd.DataFrame, run: StoredRun) -> str:
         lines.append("|" + "|".join("--:" if number else ":--" for number in part.is_number) + "|")
         lines.extend(_markdown_row(row) for row in part.rows)
         blocks.append("\n".join(lines))
+        blocks.extend(f"*{word}*: {markdown_text(note)}" for word, note in part.notes)
     if _lacks(parts):
         blocks.extend(f"*unavailable*: {markdown_text(note)}" for note in notes(run))
     return "\n\n".join(blocks) + "\n"
@@ -157,10 +151,8 @@ def to_latex(name: str, table: pd.DataFrame, run: StoredRun) -> str:
         blocks.append("\\bottomrule\n\\endfoot")
         blocks.extend(_latex_row(row) for row in part.rows)
         blocks.append("\\end{longtable}")
-    blocks.extend(
-        f"\\noindent{{\\footnotesize\\emph{{unavailable}}: {latex_text(note)}\\par}}"
-        for note in remarks
-    )
+        blocks.extend(_latex_note(word, note) for word, note in part.notes)
+    blocks.extend(_latex_note(UNAVAILABLE, note) for note in remarks)
     return "\n".join(blocks) + "\n"
 
 
@@ -200,6 +192,10 @@ WRITERS: dict[str, Callable[[str, pd.DataFrame, StoredRun], str]] = {
     "tex": to_latex,
 }
 """How each kind of file is written, by its ending."""
+
+
+def _latex_note(word: str, note: str) -> str:
+    return f"\\noindent{{\\footnotesize\\emph{{{latex_text(word)}}}: {latex_text(note)}\\par}}"
 
 
 def _one_line(text: str) -> str:

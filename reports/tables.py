@@ -17,6 +17,7 @@ from ..bench.records import WHOLE
 from ..bench.store import StoredRun
 from .columns import Column, quality_columns, rate_columns
 from .statistics import describe, finite_mean
+from .timings import timings
 
 WORST_COUNT = 5
 COUNTS = ("pictures", "infinite", "regions")
@@ -214,6 +215,8 @@ def _pictures_phrase(images: list[str]) -> str:
 
 
 def _frame(blocks: dict[tuple[str, str], list[float | str]], index: pd.Index) -> pd.DataFrame:
+    if not blocks:
+        return pd.DataFrame(index=index)
     columns = pd.MultiIndex.from_tuples(list(blocks), names=["variant", "statistic"])
     frame = pd.DataFrame(dict(enumerate(blocks.values())), index)
     frame.columns = columns
@@ -227,4 +230,5 @@ TABLES: dict[str, Callable[[StoredRun], pd.DataFrame]] = {
     "per_region": per_region,
     "worst": worst,
     "unavailable": unavailable,
+    "timings": timings,
 }

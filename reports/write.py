@@ -31,7 +31,7 @@ def _write_tables(run: StoredRun) -> list[str]:
     folder, written = run.folder / "tables", list[str]()
     for name, make in TABLES.items():
         table = make(run)
-        if len(table):
+        if not table.empty:
             for suffix, text_of in WRITERS.items():
                 write_atomic(folder / f"{name}.{suffix}", text_of(name, table, run).encode())
             written.append(name)

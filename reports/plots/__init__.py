@@ -7,11 +7,16 @@ from collections.abc import Callable
 from ...bench.store import StoredRun
 from .distributions import distributions
 from .error_maps import error_maps
+from .latency import latency_by_batch, latency_by_size, stage_split
 from .latents import latents
+from .memory import memory
+from .quality_latency import quality_latency
 from .rate import rate
 from .regions import regions
 from .strips import strips
 from .style import NothingToShowError, Plot, save
+from .throughput import throughput
+from .trend import trend
 
 PLOTS: dict[str, Callable[[StoredRun], list[Plot]]] = {
     "strips": strips,
@@ -20,6 +25,13 @@ PLOTS: dict[str, Callable[[StoredRun], list[Plot]]] = {
     "distributions": distributions,
     "rate": rate,
     "latents": latents,
+    "quality_latency": quality_latency,
+    "stage_split": stage_split,
+    "latency_by_size": latency_by_size,
+    "latency_by_batch": latency_by_batch,
+    "throughput": throughput,
+    "memory": memory,
+    "trend": trend,
 }
 
 __all__ = ["PLOTS", "NothingToShowError", "Plot", "save"]

@@ -7,10 +7,10 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from ...bench.errors import VaebenchError
-from ...bench.store import StoredRun, write_atomic
+from ...bench.store import write_atomic
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -77,15 +77,19 @@ class Plot:
     has_pictures: bool = False
 
 
-def styled(draw: Callable[[StoredRun], list[Plot]]) -> Callable[[StoredRun], list[Plot]]:
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
+
+
+def styled(draw: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
     """Draw under the style, leaving matplotlib's global settings as they were."""
 
     @functools.wraps(draw)
-    def drawn(run: StoredRun) -> list[Plot]:
+    def drawn(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
         import matplotlib as mpl
 
         with mpl.rc_context(_STYLE):
-            return draw(run)
+            return draw(*args, **kwargs)
 
     return drawn
 
@@ -99,18 +103,26 @@ def new_figure(width_in: float, height_in: float) -> Figure:
 
 def save(plot: Plot, folder: Path) -> list[Path]:
     """Write a plot as PNG and SVG, without dates, so that the same run gives the same bytes."""
-    import matplotlib as mpl
-
-    metadata = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
     dpi = PICTURE_DPI if plot.has_pictures else DPI
-    paths: list[Path] = []
-    with mpl.rc_context(_STYLE):
-        for suffix, fields in metadata.items():
-            sink = io.BytesIO()
-            plot.figure.savefig(sink, format=suffix, dpi=dpi, metadata=fields)
-            paths.append(folder / f"{plot.stem}.{suffix}")
-            write_atomic(paths[-1], sink.getvalue())
+    paths = [folder / f"{plot.stem}.{suffix}" for suffix in _METADATA]
+    for path in paths:
+        save_figure(plot.figure, path, dpi)
     return paths
+
+
+_METADATA: dict[str, dict[str, Any]] = {
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
+}
+
+
+@styled
+def save_figure(figure: Figure, path: Path, dpi: int = DPI) -> None:
+    """Write a figure as what the path's ending says: png or svg."""
+    suffix = path.suffix.lower().removeprefix(".")
+    sink = io.BytesIO()
+    figure.savefig(sink, format=suffix, dpi=dpi, metadata=_METADATA[suffix])
+    write_atomic(path, sink.getvalue())
 
 
 def colour_of(place: int) -> str:

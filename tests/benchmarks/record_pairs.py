@@ -21,7 +21,7 @@ from vaebench.bench.suite import CodecSpec
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=100)
-    parser.add_argument("--block", type=int, default=40, help="samples of each process")
+    parser.add_argument("--block", type=int, default=20, help="samples of each process")
     parser.add_argument("--codec", default="demo-f8c4")
     parser.add_argument("--stage", default="decode")
     parser.add_argument("--size", type=int, default=128)

@@ -10,18 +10,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from vaebench.bench.records import (
     CodecInfo,
+    DeviceState,
     Environment,
     ImageRef,
     Region,
     Score,
     SkippedImage,
+    Timing,
     Unavailable,
 )
 from vaebench.bench.store import (
+    TREND_COLUMNS,
     StoredRun,
     create_run,
     finish_run,
@@ -29,6 +33,8 @@ from vaebench.bench.store import (
     picture_path,
     region_to_json,
     write_part,
+    write_timings,
+    write_trend,
 )
 
 PSNR = ("psnr", "psnr/rgb8", "dB")
@@ -50,6 +56,9 @@ class Spec:
     finished: bool = True
     fixed: dict[tuple[str, str], float] = field(default_factory=dict[tuple[str, str], float])
     latent_channels: int = 5
+    timings: Sequence[Timing] = ()
+    trend: pd.DataFrame | None = None
+    scored: bool = True
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
@@ -77,38 +86,13 @@ def decoded(pixels: np.ndarray, place: int) -> np.ndarray:
 def codec_info(name: str, place: int, channels: int) -> CodecInfo:
     if place:
         return CodecInfo(name, "classical", "jpeg", {"q": 30})
-    return CodecInfo(
-        name,
-        "taesd",
-        "weights/vae",
-        {},
-        None,
-        "ab" * 32,
-        "float32",
-        "cpu",
-        channels,
-        4,
-        1.0,
-        0.0,
-        9,
-    )
+    network = ("ab" * 32, "float32", "cpu", channels, 4, 1.0, 0.0, 9)
+    return CodecInfo(name, "taesd", "weights/vae", {}, None, *network)
 
 
 def record_of(spec: Spec, codecs: Sequence[CodecInfo]) -> dict[str, Any]:
-    environment = Environment(
-        "cpu",
-        None,
-        None,
-        "2.6",
-        "0.35",
-        "0.1.0",
-        "3.11",
-        "Linux",
-        "a CPU",
-        1,
-        "abc",
-        {"pillow": "12"},
-    )
+    machine = ("cpu", None, None, "2.6", "0.35", "0.1.0", "3.11", "Linux", "a CPU", 1, "abc")
+    environment = Environment(*machine, {"pillow": "12"})
     images = [
         ImageRef(image_id, "set", f"set/{image_id}", f"{place:064x}", *pixels.shape[1::-1])
         for place, (image_id, pixels) in enumerate(spec.pixels.items())
@@ -142,7 +126,16 @@ def write_run(folder: Path, spec: Spec) -> StoredRun:
         codec_info(name, place, spec.latent_channels) for place, name in enumerate(spec.codecs)
     ]
     record = record_of(spec, infos)
+    if not spec.scored:
+        # What `vaebench speed` writes: no picture, no metric.
+        record |= {name: [] for name in ("images", "regions", "metrics", "unavailable")}
+        record["error_map"] = None
+        spec.pixels = {}
     create_run(folder, record)
+    if spec.timings:
+        write_timings(folder, spec.timings)
+    if spec.trend is not None:
+        write_trend(folder, spec.trend)
     for image_id, pixels in spec.pixels.items():
         scores = [
             score
@@ -247,6 +240,99 @@ def golden_spec() -> Spec:
     }
     pixels = {"a.png": flat, "b_1.png": flat, "c.png": flat, "d.png": np.tile(flat, (2, 1, 1))}
     return Spec(pixels, codecs=("one", "two"), fixed=values)
+
+
+GPU = "NVIDIA H100 80GB HBM3"
+
+
+def cell(codec: str = "vae", stage: str = "decode", **fields: Any) -> Timing:
+    """Return a cell on a GPU: 512 px, batch 1, samples 10, 11, … 20 ms, unless told otherwise."""
+    state = DeviceState(1980, 1980, 2619, 61, 402.5, ())
+    given = {
+        "dtype": "float16",
+        "batch": 1,
+        "height_px": 512,
+        "width_px": 512,
+        "mode": "eager",
+        "settings": {"cache_flush": False, "cudnn_benchmark": True},
+        "device": GPU,
+        "clock": "cuda events",
+        "warmup_runs": 26,
+        "settled": True,
+        "first_call_ms": 843.0,
+        "samples_ms": tuple(float(ms) for ms in range(10, 21)),
+        "peak_bytes": 3 * 2**30 // 2,
+        "peak_reserved_bytes": 2 * 2**30,
+        "flop": 2_515_000_000_000,
+        "device_peak_tflops": 989.5,
+        "throttled": False,
+        "before": state,
+        "after": state,
+    }
+    return Timing(codec, stage, **{**given, "wall_ms": given["samples_ms"], **fields})
+
+
+def cpu_cell(codec: str = "vae", stage: str = "decode", **fields: Any) -> Timing:
+    """Return a cell as a CPU gives it: no memory, no peak, no state."""
+    unknown = ("peak_bytes", "peak_reserved_bytes", "device_peak_tflops")
+    given: dict[str, Any] = dict.fromkeys((*unknown, "throttled", "before", "after"))
+    given |= {"device": "CPU", "clock": "perf_counter", "threads": 2, "dtype": "float32"}
+    return cell(codec, stage, **{**given, "settings": {"cache_flush": False}, **fields})
+
+
+def failed_cell(status: str, reason: str, **fields: Any) -> Timing:
+    """Return a cell without samples."""
+    nothing: dict[str, Any] = {"samples_ms": (), "wall_ms": (), "settled": False}
+    unknown = ("first_call_ms", "peak_bytes", "peak_reserved_bytes", "flop", "throttled")
+    nothing |= {**dict.fromkeys(unknown), "warmup_runs": 0}
+    return cell(status=status, reason=reason, **{**nothing, **fields})
+
+
+def sweep_of(codecs: Sequence[str], make: Callable[..., Timing] = cell) -> list[Timing]:
+    """Return cells of two sizes, two batches and all stages, slower with work and with place."""
+    timings: list[Timing] = []
+    for place, codec in enumerate(codecs, start=1):
+        for size in (256, 512):
+            for batch in (1, 4):
+                for stage, factor in (("encode", 1.0), ("decode", 2.0), ("roundtrip", 3.1)):
+                    scale = place * factor * batch**0.9 * (size / 256) ** 2
+                    samples = tuple(scale * (1 + 0.01 * step) for step in range(11))
+                    fields = {"batch": batch, "height_px": size, "width_px": size}
+                    timings.append(make(codec, stage, samples_ms=samples, **fields))
+    return timings
+
+
+def trend_of(values: dict[tuple[str, str], Sequence[float]], steps: set[int] | None = None) -> Any:
+    """Return a trend of values by (cell, fingerprint), a day apart; steps at these places."""
+    rows = [
+        (name, "p50_ms", "ms", f"2026-01-{day:02d}T08:00:00+00:00", "abc1234def", fingerprint, v, s)
+        for (name, fingerprint), series in values.items()
+        for day, v in enumerate(series, start=1)
+        for s in [day - 1 in (steps or set())]
+    ]
+    return pd.DataFrame(rows, columns=pd.Index(TREND_COLUMNS))
+
+
+@dataclass(frozen=True)
+class MadeUp:
+    """Makers of timings, for tests that write their own."""
+
+    cell: Callable[..., Timing] = cell
+    cpu_cell: Callable[..., Timing] = cpu_cell
+    failed_cell: Callable[..., Timing] = failed_cell
+    sweep_of: Callable[..., list[Timing]] = sweep_of
+    trend_of: Callable[..., pd.DataFrame] = trend_of
+
+
+@pytest.fixture(scope="session")
+def made_up() -> MadeUp:
+    return MadeUp()
+
+
+@pytest.fixture
+def speed_spec() -> Spec:
+    """What `vaebench speed` leaves: two codecs on a GPU, two sizes, two batches, no picture."""
+    return Spec({}, codecs=("vae", "tiny"), scored=False, timings=sweep_of(("vae", "tiny")))
 
 
 @pytest.fixture

@@ -1,0 +1,156 @@
+"""How long a batch takes: against the size of the picture, against the batch, stage by stage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ...bench.records import Timing
+from ...bench.store import StoredRun
+from ..reading import milliseconds
+from ..timings import STAGES, devices_of, size_text
+from .lines import (
+    Line,
+    cells_or_reason,
+    line_of,
+    lines_of,
+    on_device,
+    shared_text,
+    stem_of,
+)
+from .panels import BY_BATCH, BY_SIZE, Quantity, draw_sweep
+from .style import FAINT, INK, PAGE_WIDTH_IN, NothingToShowError, Plot, new_figure, styled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MOST_PANELS = 4
+ENCODE_COLOUR = "#56B4E9"
+DECODE_COLOUR = "#0072B2"
+
+
+def p50_ms(cell: Timing) -> float | None:
+    """Return a cell's median time."""
+    return cell.percentile_ms(50)
+
+
+def _to_p90(cell: Timing) -> tuple[float, float]:
+    low, high = cell.percentile_ms(50), cell.percentile_ms(90)
+    return low or 0.0, high or 0.0
+
+
+LATENCY = Quantity("ms a batch (p50)", p50_ms, _to_p90)
+_CAPTION = (
+    "The median time of a batch (p50); whiskers reach to the 90th percentile (p90). Both axes are "
+    "logarithmic; lower is faster."
+)
+
+
+@styled
+def latency_by_size(run: StoredRun) -> list[Plot]:
+    """Draw the time of a batch against the side of its pictures, a row a batch."""
+    return draw_sweep(run, "latency_by_size", BY_SIZE, LATENCY, _CAPTION)
+
+
+@styled
+def latency_by_batch(run: StoredRun) -> list[Plot]:
+    """Draw the time of a batch against how many pictures are in it, a row a size."""
+    return draw_sweep(run, "latency_by_batch", BY_BATCH, LATENCY, _CAPTION)
+
+
+@styled
+def stage_split(run: StoredRun) -> list[Plot]:
+    """Draw bars of encode and decode end to end, a panel a size at the smallest batch."""
+    cells = [cell for cell in cells_or_reason(run) if cell.samples_ms]
+    devices = devices_of(cells)
+    plots: list[Plot] = []
+    for device in devices:
+        own = [cell for cell in cells if cell.device == device]
+        panels = _panels(own)[-MOST_PANELS:]
+        if panels:
+            text = (
+                "The median time of encoding and of decoding, end to end; the black tick is the "
+                f"round trip, timed on its own. {on_device(run, own, device)} {shared_text(own)}"
+            )
+            stem = stem_of("stage_split", device, devices)
+            plots.append(Plot(stem, text.strip(), _draw_split(panels, device)))
+    if not plots:
+        raise NothingToShowError("no codec was timed both encoding and decoding")
+    return plots
+
+
+def _panels(cells: Sequence[Timing]) -> list[list[Timing]]:
+    """Return the cells of each size at its smallest batch that has both stages, small to large."""
+    panels: list[list[Timing]] = []
+    sizes = sorted({(cell.width_px * cell.height_px, cell.width_px) for cell in cells})
+    for size in sizes:
+        of_size = [c for c in cells if (c.width_px * c.height_px, c.width_px) == size]
+        for batch in sorted({cell.batch for cell in of_size}):
+            panel = [cell for cell in of_size if cell.batch == batch]
+            if any({"encode", "decode"} <= set(stages) for stages in _by_line(panel).values()):
+                panels.append(panel)
+                break
+    return panels
+
+
+def _by_line(cells: Sequence[Timing]) -> dict[Line, dict[str, Timing]]:
+    lines: dict[Line, dict[str, Timing]] = {}
+    for cell in cells:
+        lines.setdefault(line_of(cell), {})[cell.stage] = cell
+    return lines
+
+
+def _draw_split(panels: list[list[Timing]], device: str) -> Figure:
+    labels = lines_of([cell for panel in panels for cell in panel])
+    heights = [0.75 + 0.3 * len(_by_line(panel)) for panel in panels]
+    figure = new_figure(PAGE_WIDTH_IN, sum(heights) + 0.4)
+    axes = figure.subplots(len(panels), 1, squeeze=False, gridspec_kw={"height_ratios": heights})[
+        :, 0
+    ]
+    for axis, panel in zip(axes, panels, strict=True):
+        _draw_bars(axis, _by_line(panel), labels)
+        first = panel[0]
+        axis.set_title(f"{size_text(first)} px · batch {first.batch}")
+        axis.set_xlabel(f"ms a batch (p50), on {device}", color=FAINT)
+    found = dict(zip(*reversed(axes[0].get_legend_handles_labels()), strict=True))
+    names = [stage for stage in STAGES if stage in found]
+    figure.legend([found[name] for name in names], names, loc="upper left", ncols=3)
+    top = 1 - 0.32 / float(figure.get_figheight())
+    figure.tight_layout(pad=0.6, h_pad=1.2, rect=(0, 0, 1, top))
+    return figure
+
+
+def _draw_bars(axis: Axes, lines: dict[Line, dict[str, Timing]], labels: dict[Line, str]) -> None:
+    widest = 0.0
+    for place, stages in enumerate(lines.values()):
+        encode, decode, roundtrip = (
+            p50_ms(stages[stage]) if stage in stages else None
+            for stage in ("encode", "decode", "roundtrip")
+        )
+        start = 0.0
+        for name, value, colour in (
+            ("encode", encode, ENCODE_COLOUR),
+            ("decode", decode, DECODE_COLOUR),
+        ):
+            if value is not None:
+                axis.barh(place, value, 0.62, left=start, color=colour, label=name)
+                start += value
+        if roundtrip is not None:
+            axis.vlines(
+                roundtrip, place - 0.4, place + 0.4, color=INK, linewidth=1.6, label="roundtrip"
+            )
+        widest = max(widest, start, roundtrip or 0.0)
+        sum_text = " + ".join(milliseconds(ms) for ms in (encode, decode) if ms is not None)
+        axis.annotate(
+            f"{sum_text} ms" + (f", roundtrip {milliseconds(roundtrip)}" if roundtrip else ""),
+            (max(start, roundtrip or 0.0), place),
+            (5, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=7.5,
+        )
+    axis.set_yticks(range(len(lines)), [labels[line] for line in lines])
+    axis.set_ylim(len(lines) - 0.45, -0.55)
+    axis.set_xlim(0, 1.6 * widest)
+    axis.grid(axis="x")

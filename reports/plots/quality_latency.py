@@ -1,0 +1,151 @@
+"""Quality against time: what the milliseconds buy."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ...bench.records import Timing
+from ...bench.store import StoredRun
+from ..columns import Column
+from ..statistics import finite_mean
+from ..tables import codec_names, finite_columns, whole_values
+from ..timings import CPU, device_phrase, devices_of, size_text
+from .lines import cells_or_reason, place_of
+from .panels import place_legend, scale_log
+from .style import (
+    FAINT,
+    PAGE_WIDTH_IN,
+    NothingToShowError,
+    Plot,
+    colour_of,
+    marker_of,
+    new_figure,
+    shorten,
+    styled,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+COLUMNS = 2
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A codec's round trip as it was scored: the cell and its median time for one picture."""
+
+    cell: Timing
+    ms_a_picture: float
+
+
+@styled
+def quality_latency(run: StoredRun) -> list[Plot]:
+    """Draw one panel a metric against the time of a round trip on a log axis."""
+    columns = finite_columns(run)
+    cells = cells_or_reason(run)
+    if not columns:
+        raise NothingToShowError("no metric has a value")
+    timed = _round_trips(run, cells)
+    if not timed:
+        raise NothingToShowError(
+            "no codec was timed on a round trip in the precision in which it was scored"
+        )
+    rows = math.ceil(len(columns) / COLUMNS)
+    figure = new_figure(PAGE_WIDTH_IN, 2.9 * rows + 0.4)
+    axes = figure.subplots(rows, COLUMNS, squeeze=False)
+    shown = [one.cell for one in timed.values()]
+    fills = [
+        f"{shorten(device, 26)} ({'hollow' if device == CPU else 'filled'})"
+        for device in devices_of(shown)
+    ]
+    batch = f" in batches of {shown[0].batch}" if shown[0].batch > 1 else ""
+    label = f"ms a picture of {size_text(shown[0])} px{batch} (p50)\non {', '.join(fills)}"
+    for axis, column in zip(axes.flat, columns, strict=False):
+        _draw_panel(axis, run, column, timed)
+        axis.set_xlabel(label, color=FAINT)
+    for axis in axes.flat[len(columns) :]:
+        axis.set_visible(False)
+    handles = dict(zip(*reversed(axes[0, 0].get_legend_handles_labels()), strict=True))
+    place_legend(figure, handles)
+    return [Plot("quality_latency", _caption(run, shown), figure)]
+
+
+def _caption(run: StoredRun, cells: list[Timing]) -> str:
+    fills = [
+        f"hollow markers are on {device_phrase(run, cells, device)}, not on a GPU"
+        if device == CPU
+        else f"filled markers are on {device_phrase(run, cells, device)}"
+        for device in devices_of(cells)
+    ]
+    return (
+        "The mean of a metric over the pictures against the median time (p50) of encoding and "
+        f"decoding one picture; lines reach to p90; {'; '.join(fills)}. Every codec is in the "
+        "precision in which it was scored. The quality is that of the run's pictures, the time "
+        "that of pictures of the size named below each panel."
+    )
+
+
+def _round_trips(run: StoredRun, cells: list[Timing]) -> dict[str, Timed]:
+    """Return each codec's round trip in its scored precision, all of one size and batch.
+
+    The size and batch are those that most codecs have, the smaller batch and larger size first.
+    """
+    scored = {str(codec["name"]): codec for codec in run.record["codecs"]}
+    usable = [
+        cell
+        for cell in cells
+        if cell.stage == "roundtrip"
+        and cell.samples_ms
+        and cell.codec in scored
+        and cell.dtype == scored[cell.codec]["dtype"]
+    ]
+    owners = {(c.codec, c.batch, c.width_px, c.height_px) for c in usable}
+    counts = Counter(owner[1:] for owner in owners)
+    if not counts:
+        return {}
+    shape = max(counts, key=lambda key: (counts[key], -key[0], key[1] * key[2]))
+    chosen: dict[str, Timed] = {}
+    for cell in usable:
+        settings = scored[cell.codec]["settings"]
+        on = [mode for mode in ("channels_last", "compile") if settings.get(mode)]
+        as_scored = cell.mode == ("+".join(on) or "eager")
+        median_ms = cell.percentile_ms(50)
+        fits = (cell.batch, cell.width_px, cell.height_px) == shape
+        if fits and median_ms and (as_scored or cell.codec not in chosen):
+            chosen[cell.codec] = Timed(cell, median_ms / cell.batch)
+    return {name: chosen[name] for name in codec_names(run) if name in chosen}
+
+
+def _draw_panel(axis: Axes, run: StoredRun, column: Column, timed: dict[str, Timed]) -> None:
+    values = whole_values(run, column.variant)
+    edges: list[float] = []
+    for codec, one in timed.items():
+        mean = finite_mean(values[codec].to_numpy())
+        if math.isnan(mean):
+            continue
+        place = place_of(run, codec)
+        colour = colour_of(place)
+        slow_ms = (one.cell.percentile_ms(90) or 0.0) / one.cell.batch
+        edges += [one.ms_a_picture, slow_ms]
+        axis.hlines(mean, one.ms_a_picture, slow_ms, color=colour, linewidth=1.2)
+        axis.scatter(
+            [one.ms_a_picture],
+            [mean],
+            s=62,
+            facecolor="white" if one.cell.device == CPU else colour,
+            edgecolors=colour,
+            linewidths=1.8,
+            marker=marker_of(place),
+            zorder=4,
+            label=shorten(codec),
+        )
+    if edges:
+        scale_log(axis, edges, vertical=False)
+    axis.margins(y=0.15)
+    axis.grid()
+    unit = f", {column.unit}" if column.unit else ""
+    better = "higher is better" if column.higher_is_better else "lower is better"
+    axis.set_title(f"{column.label}{unit} · {better}")
