@@ -16,10 +16,10 @@ EXIT_CODES = {"clean": 0, "faster": 0, "regressed": 1, "inconclusive": 3}
 Progress = Callable[[str, int, int], None]
 
 _SAYS = {
-    "regressed": "HEAD is slower than BASE, and by how much includes {threshold}",
+    "regressed": "HEAD is slower than BASE, and {threshold} or more cannot be excluded",
     "clean": "HEAD is not slower than BASE by {threshold}",
     "faster": "HEAD is faster than BASE",
-    "inconclusive": "whether HEAD is slower than BASE by {threshold} cannot be told",
+    "inconclusive": "HEAD may or may not be slower than BASE by {threshold}",
 }
 
 
@@ -72,9 +72,8 @@ class AbResult:
         found = self.decision
         says = _SAYS[found.verdict].format(threshold=f"{100 * found.threshold:g} %")
         return [
-            f"{found.verdict}: {says}. HEAD's time is BASE's "
-            f"{found.effect:+.2%} [{found.low:+.2%}, {found.high:+.2%}] "
-            f"({found.confidence:.1%} confidence).",
+            f"{found.verdict}: {says}. Its time against BASE's: {found.effect:+.2%} "
+            f"[{found.low:+.2%}, {found.high:+.2%}], {found.confidence:.1%} confidence.",
             f"{self.stage} {self.size}x{self.size}, batch {self.batch}: median "
             f"{found.base_median_ms:.4g} ms for BASE, {found.head_median_ms:.4g} ms for HEAD; "
             f"{found.pairs} pairs of fresh processes, {found.samples_per_side} samples a side.",

@@ -26,7 +26,8 @@ def change_points(values: Sequence[float], seed: int = 0) -> list[int]:
     """Return the indices at which a new level begins, in order.
 
     Positive values are compared by their logarithms, so that a step is a ratio and a slow outlier
-    weighs no more than a fast one; values of other signs are compared as they are.
+    weighs no more than a fast one; where one is zero or negative, all are compared as they are.
+    Outliers make no step, but a few of three times the level or more can hide one of 5 %.
 
     Args:
         values: finite numbers, oldest first; their scale plays no part.

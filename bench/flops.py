@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from .timers import Region
 
-# Dense peaks in TFLOP/s from the vendors' data sheets, without sparsity: float16 and bfloat16 on
-# tensor cores with float32 accumulation, and float32, whose convolutions run in TF32 where the
-# device has it. A name matches where all its words are in the device's; the first match counts.
+# Dense peaks in TFLOP/s from NVIDIA's data sheets, half of what a sheet tells with sparsity alone:
+# float16 and bfloat16 on tensor cores with float32 accumulation, and float32, whose convolutions
+# run in TF32 where the device has it. A name matches where all its words are in the device's; the
+# first match counts.
 _PEAKS: tuple[tuple[str, float, float], ...] = (
     ("B200", 2250.0, 1125.0),
     ("H200 NVL", 835.5, 417.5),
@@ -34,6 +36,7 @@ _PEAKS: tuple[tuple[str, float, float], ...] = (
     ("RTX 4090", 165.2, 82.6),
     ("RTX 3090", 71.0, 35.6),
 )
+_WITHOUT_BFLOAT16 = ("V100 PCIE", "V100", "T4")
 
 
 def count_flop(region: Region) -> int | None:
@@ -47,6 +50,8 @@ def count_flop(region: Region) -> int | None:
         with (
             torch.compiler.set_stance("force_eager"),
             FakeTensorMode(allow_non_fake_inputs=True),
+            # As two matrix products: not every device's fused attention is counted.
+            sdpa_kernel(SDPBackend.MATH),
             counter,
         ):
             region()
@@ -64,5 +69,6 @@ def peak_tflops(device_name: str, dtype: str | None) -> float | None:
         return None
     for name, half, single in _PEAKS:
         if set(name.split()) <= words:
-            return {"float16": half, "bfloat16": half, "float32": single}.get(dtype or "")
+            brain = None if name in _WITHOUT_BFLOAT16 else half
+            return {"float16": half, "bfloat16": brain, "float32": single}.get(dtype or "")
     return None

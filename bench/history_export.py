@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import statistics
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ def to_pytest_benchmark(frame: pd.DataFrame) -> str:
 
     Times are in seconds. The file can hold one machine and commit: those of the newest run.
     """
-    newest = _newest(frame[frame["measure"] == "p50_ms"], "was timed")
+    newest = _newest(frame[frame["samples"].notna()], "was timed")
     last = newest.iloc[-1]
     commit = str(last["commit"] or "unknown")
     saved = {
@@ -70,39 +71,48 @@ def _benchmark(row: Any) -> dict[str, Any]:
     }
 
 
-def benchmark_statistics(samples_s: list[float]) -> dict[str, Any]:
+def benchmark_statistics(samples_s: Sequence[float]) -> dict[str, Any]:
     """Return the statistics that pytest-benchmark keeps of a benchmark, from seconds.
 
-    Quartiles are Hazen's: the medians of the halves, interpolated where their number is odd.
+    Outliers are what is more than one standard deviation from the mean, and what is more than
+    1.5 interquartile ranges beyond the quartiles (Tukey), which are Hazen's.
     """
-    ordered = np.sort(np.asarray(samples_s, dtype=np.float64))
-    count = len(ordered)
-    q1, q3 = (float(value) for value in np.percentile(ordered, (25, 75), method="hazen"))
-    iqr = q3 - q1
-    mean = float(ordered.mean())
-    spread = float(ordered.std(ddof=1)) if count > 1 else 0.0
-    inside = ordered[(ordered >= q1 - 1.5 * iqr) & (ordered <= q3 + 1.5 * iqr)]
-    beyond = int(((ordered < mean - spread) | (ordered > mean + spread)).sum())
+    ordered = sorted(samples_s)
+    count, total = len(ordered), sum(samples_s)
+    q1, q3 = _hazen(ordered, 0.25), _hazen(ordered, 0.75)
+    fence = 1.5 * (q3 - q1)
+    mean = statistics.mean(ordered)
+    spread = statistics.stdev(ordered) if count > 1 else 0.0
+    inside = [sample for sample in ordered if q1 - fence <= sample <= q3 + fence]
+    far = sum(not mean - spread <= sample <= mean + spread for sample in ordered)
     return {
-        "min": float(ordered[0]),
-        "max": float(ordered[-1]),
+        "min": ordered[0],
+        "max": ordered[-1],
         "mean": mean,
         "stddev": spread,
         "rounds": count,
-        "median": float(np.median(ordered)),
-        "iqr": iqr,
+        "median": statistics.median(ordered),
+        "iqr": q3 - q1,
         "q1": q1,
         "q3": q3,
         "iqr_outliers": count - len(inside),
-        "stddev_outliers": beyond,
-        "outliers": f"{beyond};{count - len(inside)}",
-        "ld15iqr": float(inside[0]),
-        "hd15iqr": float(inside[-1]),
-        "ops": 1 / mean,
-        "total": float(ordered.sum()),
-        "data": samples_s,
+        "stddev_outliers": far,
+        "outliers": f"{far};{count - len(inside)}",
+        "ld15iqr": inside[0],
+        "hd15iqr": inside[-1],
+        "ops": count / total,
+        "total": total,
+        "data": list(samples_s),
         "iterations": 1,
     }
+
+
+def _hazen(ordered: Sequence[float], share: float) -> float:
+    """Return a quantile: the k-th of n values stands at (k - 1/2) / n."""
+    place = min(max(share * len(ordered) - 0.5, 0), len(ordered) - 1)
+    low = int(place)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] * (1 - place + low) + ordered[high] * (place - low)
 
 
 def to_github_action_benchmark(frame: pd.DataFrame) -> str:

@@ -13,7 +13,9 @@ _SPARK_LENGTH = 24
 
 
 def list_trends(trend: pd.DataFrame) -> Iterator[str]:
-    """Yield each cell's newest value beside the median of the earlier ones, then its steps.
+    """Yield each cell's newest value beside the median of the earlier ones, then what happened.
+
+    That is a line for each other environment it was measured in since, and for each suspected step.
 
     Args:
         trend: the columns TREND_COLUMNS. Earlier values count where their fingerprint is that of
@@ -41,8 +43,18 @@ def _list_cell(cell: str, measure: str, rows: Any) -> Iterator[str]:
     environments = rows["fingerprint"].nunique()
     others = f", {environments} environments" if environments > 1 else ""
     yield f"{line}  [{len(rows)} runs{others}, at {_commit(newest['commit'])}]"
-    for place in rows.index[rows["is_step"]]:
-        yield f"  suspected step: {_step(rows, int(place))}"
+    is_other = ~rows["fingerprint"].duplicated() & (rows.index > 0)
+    for place in rows.index[rows["is_step"] | is_other]:
+        if is_other[place]:
+            yield f"  other environment: {_change(rows, int(place))}"
+        else:
+            yield f"  suspected step: {_step(rows, int(place))}"
+
+
+def _change(rows: Any, place: int) -> str:
+    """Return when a new environment came, and which it was and is, by fingerprint."""
+    before, first = rows.loc[place - 1], rows.loc[place]
+    return f"on {_when(first)}, {before['fingerprint']} → {first['fingerprint']}, not compared"
 
 
 def _step(rows: Any, place: int) -> str:
@@ -56,8 +68,11 @@ def _step(rows: Any, place: int) -> str:
     after = series.loc[place : ends[0] - 1 if ends else series.index[-1], "value"]
     change = f"{after.median() / before.median() - 1:+.1%}" if before.median() else "from 0"
     last = series.loc[: place - 1].iloc[-1]
-    when = f"{datetime.fromisoformat(first['created']):%Y-%m-%d %H:%M}"
-    return f"{change} on {when}, {_commit(last['commit'])} → {_commit(first['commit'])}"
+    return f"{change} on {_when(first)}, {_commit(last['commit'])} → {_commit(first['commit'])}"
+
+
+def _when(row: Any) -> str:
+    return f"{datetime.fromisoformat(row['created']):%Y-%m-%d %H:%M}"
 
 
 def _commit(commit: Any) -> str:

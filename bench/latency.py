@@ -135,7 +135,9 @@ def stage_region(codec: Codec, stage: str, pixels: Tensor) -> Region:
         return roundtrip
     if stage != "decode":
         raise SuiteError(unknown_name("stage", stage, ("encode", "decode", "roundtrip")))
-    encoded = encode()
+    # A compiled encoder's graph is not made here, or it would be missing in encode's first call.
+    with torch.compiler.set_stance("force_eager"):
+        encoded = encode()
 
     @torch.inference_mode()
     def decode() -> Tensor:

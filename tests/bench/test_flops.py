@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import pytest
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -36,6 +38,23 @@ def decode_flop(vae: AutoencoderKL, batch: int) -> int | None:
 def test_sd1_at_512_px(sd_vae: AutoencoderKL) -> None:
     assert encode_flop(sd_vae, 1) == pytest.approx(1.117e12, rel=1e-3)
     assert decode_flop(sd_vae, 1) == pytest.approx(2.515e12, rel=1e-3)
+
+
+def test_what_is_timed_on_a_cpu_counts_its_attention_too(sd_vae: AutoencoderKL) -> None:
+    """A CPU's fused attention, which torch's counter does not know, is 3 % of SD 1.x at 512 px."""
+    vae = deepcopy(sd_vae).to_empty(device="cpu")
+    pixels, latents = torch.empty(1, 3, 512, 512), torch.empty(1, 4, 64, 64)
+
+    @torch.inference_mode()
+    def encode() -> object:
+        return vae.encode(pixels).latent_dist.mode()
+
+    @torch.inference_mode()
+    def decode() -> object:
+        return vae.decode(latents).sample
+
+    assert count_flop(encode) == pytest.approx(1.117e12, rel=1e-3)
+    assert count_flop(decode) == pytest.approx(2.515e12, rel=1e-3)
 
 
 def test_twice_the_batch_is_twice_the_work(sd_vae: AutoencoderKL) -> None:
@@ -81,7 +100,6 @@ def test_a_classical_codec_has_no_count(stage: str) -> None:
         ("NVIDIA A10", 125.0, 62.5),
         ("NVIDIA L40S", 362.05, 183.0),
         ("NVIDIA L4", 121.0, 60.0),
-        ("Tesla T4", 65.0, 8.1),
         ("NVIDIA GeForce RTX 4090", 165.2, 82.6),
     ],
 )
@@ -92,9 +110,28 @@ def test_dense_peaks_of_the_data_sheets(device: str, half: float, single: float)
 
 
 @pytest.mark.parametrize(
+    ("device", "half", "single"),
+    [
+        ("Tesla V100-SXM2-16GB", 125.0, 15.7),
+        ("Tesla V100-PCIE-32GB", 112.0, 14.0),
+        ("Tesla T4", 65.0, 8.1),
+    ],
+)
+def test_tensor_cores_without_bfloat16_have_no_peak_of_it(
+    device: str, half: float, single: float
+) -> None:
+    assert peak_tflops(device, "float16") == half
+    assert peak_tflops(device, "float32") == single
+    assert peak_tflops(device, "bfloat16") is None
+
+
+@pytest.mark.parametrize(
     "device",
     [
         "NVIDIA GeForce RTX 4090 Laptop GPU",
+        "NVIDIA GeForce RTX 4090 D",
+        "NVIDIA GeForce RTX 3090 Ti",
+        "NVIDIA A100-SXM4-40GB MIG 1g.5gb",
         "NVIDIA Imaginary 9000",
         "AMD Instinct MI300X",
         "CPU",

@@ -62,17 +62,19 @@ def test_pytest_benchmark_reads_the_export(frame: pd.DataFrame, tmp_path: Path) 
     assert [entry["extra_info"]["run_id"] for entry in saved["benchmarks"]] == ["run-29"] * 2
 
 
-@given(st.lists(st.floats(0.001, 10), min_size=2, max_size=40))
+@given(st.lists(st.floats(0.001, 10), min_size=1, max_size=40))
 def test_the_statistics_are_those_of_pytest_benchmark(samples: list[float]) -> None:
-    """Against pytest-benchmark 5's own Stats, to 1e-9."""
+    """Against the Stats of pytest-benchmark 5.3.1, to the last digit but one."""
     reference = Stats()
     for sample in samples:
         reference.update(sample)
-    expected = reference.as_dict()
     mine = benchmark_statistics(samples)
-    for name in ("min", "max", "mean", "stddev", "median", "q1", "q3", "iqr", "ops", "total"):
-        assert mine[name] == pytest.approx(expected[name], rel=1e-9, abs=1e-12), name
-    assert mine["rounds"] == expected["rounds"]
+    assert set(Stats.fields) <= set(mine)
+    for name, expected in reference.as_dict().items():
+        if isinstance(expected, float):
+            assert mine[name] == pytest.approx(expected, rel=1e-15, abs=0), name
+        else:
+            assert mine[name] == expected, name
 
 
 def test_github_action_benchmark_gets_what_is_to_be_small(frame: pd.DataFrame) -> None:
@@ -110,6 +112,21 @@ def test_the_listing_names_the_step_and_its_commits(frame: pd.DataFrame) -> None
     assert step.strip().startswith("suspected step: +10.")
     assert "2026-01-21 08:00" in step
     assert score.startswith("vae · psnr/rgb8 · whole: 30 dB, +0.0%")
+
+
+def test_the_listing_tells_of_another_environment_and_calls_it_no_step(
+    frame: pd.DataFrame,
+) -> None:
+    """Ten runs under one driver, then twenty that take a tenth longer under the next."""
+    timed = frame[frame["cell"] == CELLS[0]].reset_index(drop=True)
+    newer = timed["created"] >= "2026-01-11"
+    timed.loc[newer, "fingerprint"] = "e" * 12
+    timed.loc[newer, "value"] *= 1.1
+    line, other = list_trends(trend(timed))
+    assert "p50_ms: 11.01 ms, +0.1% (median of 19 before: 11) " in line
+    assert "[30 runs, 2 environments, at " in line
+    expected = f"other environment: on 2026-01-11 08:00, {'f' * 12} → {'e' * 12}, not compared"
+    assert other.strip() == expected
 
 
 def test_an_empty_history_is_said() -> None:

@@ -239,6 +239,25 @@ def test_a_stage_is_what_its_name_says(stage: str, calls: list[str]) -> None:
         assert output.unique().tolist() == [4.0]
 
 
+def test_the_latents_for_decode_are_made_without_the_compiled_encoder() -> None:
+    """Its graph would be compiled there, and its time be missing in encode's first call."""
+    graphs: list[torch.fx.GraphModule] = []
+
+    def backend(graph: torch.fx.GraphModule, inputs: list[torch.Tensor]) -> Callable[..., object]:
+        graphs.append(graph)
+        return graph.forward
+
+    codec = Codec()
+    torch.compiler.reset()
+    plus_one = torch.compile(lambda images: Encoded((8,), latents=images + 1), backend=backend)
+    codec.encode = plus_one
+    pixels = torch.ones(1, 3, 8, 8)
+    stage_region(codec, "decode", pixels)()
+    assert graphs == []
+    stage_region(codec, "encode", pixels)()
+    assert len(graphs) == 1
+
+
 def test_an_unknown_stage_is_answered_with_the_valid_ones() -> None:
     with pytest.raises(SuiteError, match=r"Did you mean decode\? Valid: decode, encode, round"):
         stage_region(Codec(), "decoder", torch.ones(1, 3, 8, 8))
