@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 import warnings
 from collections.abc import Generator
@@ -167,7 +166,7 @@ def run(
             _write_suite(save_suite, chosen)
         folder = out or api.default_folder(chosen)
         with shown_progress() as progress, _stoppable(folder):
-            command = shlex.join(["vaebench", *sys.argv[1:]])
+            command = cli_speed.typed_command()
             stored = api.run(chosen, folder, progress, command, history)
     _show(stored)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import sys
 from enum import StrEnum
@@ -78,6 +79,13 @@ History = Annotated[
 ]
 
 
+def typed_command() -> str:
+    """Return the command as it was typed, for the run's provenance, without passwords."""
+    typed = shlex.join(["vaebench", *sys.argv[1:]])
+    typed = re.sub(r"(://[^/@:\s]*):[^/\s]*@", r"\1:***@", typed)
+    return re.sub(r"(password=)[^&\s']*", r"\1***", typed)
+
+
 def speed(
     codec: Codecs = None,
     size: Sizes = None,
@@ -106,7 +114,7 @@ def speed(
     given = {key: value for key, value in asked.items() if value}
     suite = Suite.create(codecs=codec or list(api.DEFAULT_SPEED_CODECS), speed=given)
     with shown_progress() as progress:
-        command = shlex.join(["vaebench", *sys.argv[1:]])
+        command = typed_command()
         stored = api.speed(suite, out, progress, command, history)
     for line in summarise(stored):
         typer.echo(line)

@@ -173,7 +173,7 @@ def _timing_environment(run: StoredRun, row: Mapping[str, Any]) -> dict[str, Any
 
 def _score_environment(run: StoredRun) -> dict[str, Any]:
     environment = run.record["environment"]
-    return {name: environment.get(name) for name in ("device", "cuda", "torch", "diffusers")}
+    return {name: environment.get(name) for name in ("device", *_MACHINE)}
 
 
 def _fingerprint(value: Any) -> str:

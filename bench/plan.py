@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -113,7 +114,7 @@ def empty_record(suite: Suite, folder: Path, command: str) -> dict[str, Any]:
     lists = ("images", "skipped", "regions", "unused_regions", "codecs", "metrics", "unavailable")
     return {
         "schema_version": SCHEMA_VERSION,
-        "run_id": f"{now:%Y%m%dT%H%M%SZ}-{folder.name}",
+        "run_id": f"{now:%Y%m%dT%H%M%SZ}-{folder.name}-{secrets.token_hex(3)}",
         "name": folder.name,
         "created": now.isoformat(timespec="seconds"),
         "finished": False,

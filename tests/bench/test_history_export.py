@@ -122,6 +122,7 @@ def test_the_listing_tells_of_another_environment_and_calls_it_no_step(
     newer = timed["created"] >= "2026-01-11"
     timed.loc[newer, "fingerprint"] = "e" * 12
     timed.loc[newer, "value"] *= 1.1
+    assert not trend(timed)["is_step"].any()
     line, other = list_trends(trend(timed))
     assert "p50_ms: 11.01 ms, +0.1% (median of 19 before: 11) " in line
     assert "[30 runs, 2 environments, at " in line

@@ -53,7 +53,7 @@ class Noise:
 
 NOISES = {
     "GPU-like": Noise(0.005, 0.003, 0.005, 0.005, 0.01, 0.01, 0.95),
-    "shared-CPU-like": Noise(0.05, 0.01, 0.03, 0.05, 0.03, 0.02, 0.6),
+    "shared-CPU-like": Noise(0.03, 0.01, 0.05, 0.06, 0.06, 0.02, 0.6),
 }
 """The second is what a recording on two shared cores showed, the first is an assumption."""
 
