@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import product
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -23,9 +25,13 @@ Progress = Callable[[str, int, int], None]
 CPU = "CPU"
 _NOT_TIMED = ("dtype", "device", "seed", "revision", "subfolder", "config", "local_files_only")
 _OVERFLOW = (
-    "the output is not finite: {dtype} overflows, as it does in SDXL's VAE. Take dtype=bfloat16 or "
+    "the output is not finite: float16 overflows, as it does in SDXL's VAE. Take dtype=bfloat16 or "
     "float32, or a checkpoint mended for float16"
 )
+_NOT_FINITE = (
+    "the output is not finite, and float16 is not to blame: check the checkpoint's weights"
+)
+_OUT_OF_MEMORY = ("out of memory", "allocate memory", "not enough memory", "ALLOC_FAILED")
 
 
 @dataclass(frozen=True)
@@ -85,62 +91,86 @@ def _is_on_cuda(spec: CodecSpec) -> bool:
     return torch.cuda.is_available() if device == "auto" else device.startswith("cuda")
 
 
+def describe_codecs(variants: Sequence[Variant]) -> list[CodecInfo]:
+    """Open each codec once and return what it is, in its first variant.
+
+    So what cannot be opened is told before anything is timed. Raises: CodecError.
+    """
+    infos: dict[str, CodecInfo] = {}
+    for variant in variants:
+        if variant.spec.name not in infos:
+            infos[variant.spec.name] = open_variant(variant).info
+            _free_memory()
+    return list(infos.values())
+
+
 def time_codecs(
     variants: Sequence[Variant],
     speed: Speed,
     progress: Progress,
     on_cell: Callable[[list[Timing]], None],
-) -> tuple[list[CodecInfo], list[Timing]]:
-    """Time every variant with every size, batch and stage.
+) -> list[Timing]:
+    """Return the times of every variant with every size, batch and stage.
 
     A cell that runs out of memory or fails is marked, and the sweep goes on.
 
     Args:
         on_cell: told all timings so far after every cell.
-    Returns: what each codec is (as it was first opened), and the timings.
     Raises: CodecError where a codec cannot be opened; the cells so far have been told.
     """
-    infos: dict[str, CodecInfo] = {}
     timings: list[Timing] = []
-    sizes, batches = dict.fromkeys(speed.sizes), dict.fromkeys(speed.batches)
-    stages = tuple(dict.fromkeys(speed.stages))
-    total = len(variants) * len(sizes) * len(batches) * len(stages)
+    axes = (speed.sizes, speed.batches, speed.stages)
+    cells = list(dict.fromkeys(product(*axes)))
+    total = len(variants) * len(cells)
     progress("timing", 0, total)
     with fixed_backends():
         for variant in variants:
             codec = open_variant(variant)
-            infos.setdefault(codec.info.name, codec.info)
-            for size in sizes:
-                for batch in batches:
-                    for timing in _time_batch(codec, size, batch, stages, speed):
-                        timings.append(timing)
-                        on_cell(timings)
-                        progress("timing", len(timings), total)
+            for size, batch, stage in cells:
+                timings.append(_time_stage(codec, stage, size, batch, speed))
+                _free_memory()
+                on_cell(timings)
+                progress("timing", len(timings), total)
             del codec
             _free_memory()
-    return list(infos.values()), timings
+    return timings
 
 
-def _time_batch(
-    codec: Codec, size: int, batch: int, stages: Sequence[str], speed: Speed
-) -> Iterator[Timing]:
-    """Yield the cells of one shape, whose graphs are compiled for this shape alone."""
+def _time_stage(codec: Codec, stage: str, size: int, batch: int, speed: Speed) -> Timing:
+    """Return a timed cell, or one that is marked with what kept it from being timed."""
     device = _device(codec)
-    if codec.info.settings.get("compile"):
+    blank = _blank(codec, device, stage, size, batch)
+    try:
+        require_multiple(codec.info, size)
+        pixels = to_batch(sample_pixels(size, batch), device)
+        with compiled_anew(codec.info):
+            return _time_cell(stage_region(codec, stage, pixels), device, blank, speed)
+    except (VaebenchError, RuntimeError, MemoryError, ValueError, OSError) as error:
+        is_memory = isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(
+            words in str(error) for words in _OUT_OF_MEMORY
+        )
+        status = "out of memory" if is_memory else "failed"
+        return replace(blank, status=status, reason=_first_line(error))
+
+
+@contextmanager
+def compiled_anew(info: CodecInfo) -> Generator[None]:
+    """Have a codec's graphs compiled within, from nothing and for the one shape that it meets.
+
+    No graph of an earlier cell and none in torch's cache on disk is used: the first call's time
+    is that of compilation, whatever ran before on this machine.
+    """
+    if not info.settings.get("compile"):
+        yield
+        return
+    from torch._inductor.utils import fresh_inductor_cache
+
+    torch.compiler.reset()
+    # A folder of our own: torch leaves its own behind where a cell fails.
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        with fresh_inductor_cache(dir=folder):
+            yield
         torch.compiler.reset()
-    for stage in stages:
-        blank = _blank(codec, device, stage, size, batch)
-        try:
-            require_multiple(codec.info, size)
-            pixels = to_batch(sample_pixels(size, batch), device)
-            yield _time_cell(stage_region(codec, stage, pixels), device, blank, speed)
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            yield replace(blank, status="out of memory", reason=_first_line(error))
-        except (VaebenchError, RuntimeError, ValueError, OSError) as error:
-            is_memory = "allocate memory" in str(error) or "not enough memory" in str(error)
-            status = "out of memory" if is_memory else "failed"
-            yield replace(blank, status=status, reason=_first_line(error))
-        _free_memory()
 
 
 def require_multiple(info: CodecInfo, size: int) -> None:
@@ -162,7 +192,7 @@ def _time_cell(region: Region, device: torch.device, blank: Timing, speed: Speed
     return replace(
         blank,
         status="overflow" if overflows else "ok",
-        reason=_OVERFLOW.format(dtype=blank.dtype) if overflows else None,
+        reason=(_OVERFLOW if blank.dtype == "float16" else _NOT_FINITE) if overflows else None,
         warmup_runs=measured.warmup.runs,
         settled=measured.warmup.settled,
         first_call_ms=measured.warmup.first_call_ms,
@@ -240,5 +270,6 @@ def fixed_backends() -> Generator[None]:
 
 
 def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    # torch.compile names its backend in the first line and the error in the second.
+    return " ".join(lines[: 2 if lines[0].endswith("raised:") else 1])

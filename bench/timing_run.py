@@ -19,7 +19,7 @@ from .store import (
     write_timings,
 )
 from .suite import Speed, Suite
-from .sweep import plan_variants, time_codecs
+from .sweep import describe_codecs, plan_variants, time_codecs
 
 
 def measure_speed(suite: Suite, folder: Path, command: str, progress: Progress) -> StoredRun:
@@ -28,14 +28,14 @@ def measure_speed(suite: Suite, folder: Path, command: str, progress: Progress) 
     Each finished cell is on disk before the next begins. Where the suite names no precision, a
     network is timed in its own, else float16 on CUDA and float32 on a CPU.
 
-    Raises: VaebenchError before anything is written, or where a codec cannot be opened.
+    Raises: VaebenchError before anything is written, a codec that cannot be opened included.
     """
     speed = suite.speed or Speed()
     variants = plan_variants(suite.codecs, speed)
-    record = {**empty_record(suite, folder, command), "timed": False}
+    infos = [asdict(info) for info in describe_codecs(variants)]
+    record = {**empty_record(suite, folder, command), "codecs": infos, "timed": False}
     create_run(folder, record)
-    infos, _ = time_codecs(variants, speed, progress, _writer(folder))
-    record["codecs"] = [asdict(info) for info in infos]
+    time_codecs(variants, speed, progress, _writer(folder))
     record["timed"] = True
     finish_run(folder, record)
     return load_run(folder)

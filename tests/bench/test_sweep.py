@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,12 +18,20 @@ from vaebench.bench.codecs import family_of
 from vaebench.bench.errors import CodecError
 from vaebench.bench.records import CodecInfo, Encoded, Timing
 from vaebench.bench.suite import CodecSpec, Speed
-from vaebench.bench.sweep import Variant, fixed_backends, plan_variants, time_codecs
+from vaebench.bench.sweep import (
+    Variant,
+    compiled_anew,
+    describe_codecs,
+    fixed_backends,
+    plan_variants,
+    time_codecs,
+)
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 DEMO = CodecSpec(source="demo-f8c4", settings={"device": "cpu"})
 JPEG = CodecSpec(source="jpeg", settings={"q": 75})
+Cell = tuple[str, str | None, str]
 TINY = Speed(sizes=[64], samples=10, max_s=0.05)
 
 
@@ -35,7 +47,9 @@ def tiny(**fields: Any) -> Speed:
     return Speed(**{**TINY.model_dump(), **fields})
 
 
-def planned(specs: Sequence[CodecSpec], speed: Speed, default_dtype: str | None = None) -> list:
+def planned(
+    specs: Sequence[CodecSpec], speed: Speed, default_dtype: str | None = None
+) -> list[Cell]:
     return [
         (variant.spec.name, variant.dtype, variant.mode)
         for variant in plan_variants(specs, speed, default_dtype)
@@ -109,6 +123,15 @@ def test_a_source_that_no_family_claims() -> None:
         plan_variants([CodecSpec(source="demo-f8c5")], TINY)
 
 
+def test_codecs_are_described_once_each_in_their_first_variant() -> None:
+    variants = plan_variants([JPEG, DEMO], tiny(dtypes=["bfloat16", "float32"]))
+    described = describe_codecs(variants)
+    assert [(info.name, info.dtype) for info in described] == [
+        ("jpeg-q75", None),
+        ("demo-f8c4-cpu", "bfloat16"),
+    ]
+
+
 def test_a_variants_settings_are_the_specs_with_precision_and_mode() -> None:
     assert Variant(JPEG, None, "eager").settings == {"q": 75}
     assert Variant(DEMO, "float32", "eager").settings == {"device": "cpu", "dtype": "float32"}
@@ -131,13 +154,12 @@ def test_a_sweep_of_real_codecs_has_every_cell_in_order() -> None:
     speed = tiny(batches=[1, 2, 1], stages=["decode", "encode"])
     told: list[tuple[str, int, int]] = []
     lengths: list[int] = []
-    infos, timings = time_codecs(
+    timings = time_codecs(
         plan_variants([DEMO, JPEG], speed),
         speed,
         lambda *step: told.append(step),
         lambda sofar: lengths.append(len(sofar)),
     )
-    assert [info.name for info in infos] == ["demo-f8c4-cpu", "jpeg-q75"]
     assert [(cell.codec, cell.batch, cell.stage) for cell in timings] == [
         (codec, batch, stage)
         for codec in ("demo-f8c4-cpu", "jpeg-q75")
@@ -150,7 +172,7 @@ def test_a_sweep_of_real_codecs_has_every_cell_in_order() -> None:
 
 def test_a_cell_on_a_cpu_says_all_that_was_fixed() -> None:
     speed = tiny(stages=["decode"], modes=["channels_last"])
-    _, (network, jpeg) = time_codecs(plan_variants([DEMO, JPEG], speed), speed, silent, ignore)
+    network, jpeg = time_codecs(plan_variants([DEMO, JPEG], speed), speed, silent, ignore)
     for cell in (network, jpeg):
         assert (cell.status, cell.reason) == ("ok", None)
         assert cell.device == "CPU"
@@ -195,7 +217,7 @@ def time_fake(
     speed: Speed = TINY,
 ) -> list[Timing]:
     monkeypatch.setattr(sweep, "open_codec", lambda name, source, settings: Codec(decode))
-    return time_codecs([Variant(DEMO, "float16", "eager")], speed, silent, ignore)[1]
+    return time_codecs([Variant(DEMO, "float16", "eager")], speed, silent, ignore)
 
 
 @pytest.mark.parametrize("value", [float("inf"), float("nan")])
@@ -213,6 +235,19 @@ def test_an_overflow_keeps_its_samples_and_says_how_to_mend_it(
         assert "Take dtype=bfloat16 or float32" in str(cell.reason)
 
 
+def test_what_is_not_finite_in_float32_is_not_blamed_on_float16(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    codec = Codec(lambda latents: latents * torch.nan)
+    codec.info = replace(codec.info, dtype="float32")
+    monkeypatch.setattr(sweep, "open_codec", lambda name, source, settings: codec)
+    speed = tiny(stages=["decode"])
+    (cell,) = time_codecs([Variant(DEMO, "float32", "eager")], speed, silent, ignore)
+    assert cell.status == "overflow"
+    assert "check the checkpoint's weights" in str(cell.reason)
+    assert "dtype=" not in str(cell.reason)
+
+
 def test_latents_that_overflow_are_an_overflow(monkeypatch: pytest.MonkeyPatch) -> None:
     codec = Codec(lambda latents: latents)
     monkeypatch.setattr(
@@ -220,7 +255,7 @@ def test_latents_that_overflow_are_an_overflow(monkeypatch: pytest.MonkeyPatch) 
     )
     monkeypatch.setattr(sweep, "open_codec", lambda name, source, settings: codec)
     speed = tiny(stages=["encode"])
-    _, (cell,) = time_codecs([Variant(DEMO, "float16", "eager")], speed, silent, ignore)
+    (cell,) = time_codecs([Variant(DEMO, "float16", "eager")], speed, silent, ignore)
     assert cell.status == "overflow"
 
 
@@ -232,6 +267,9 @@ def test_latents_that_overflow_are_an_overflow(monkeypatch: pytest.MonkeyPatch) 
         # As torch's allocator for the CPU says it.
         RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
         RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes."),
+        RuntimeError("CUDA error: out of memory; could not allocate"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when allocating a handle"),
+        RuntimeError("backend='inductor' raised:\nOutOfMemoryError: CUDA out of memory, allocate"),
     ],
 )
 def test_a_cell_without_enough_memory_is_marked_and_the_sweep_goes_on(
@@ -254,7 +292,7 @@ def test_a_cell_without_enough_memory_is_marked_and_the_sweep_goes_on(
     marked = timings[1]
     assert marked.samples_ms == ()
     assert marked.images_per_s is None
-    assert "allocate" in str(marked.reason)
+    assert "allocat" in str(marked.reason)
     assert "\n" not in str(marked.reason)
 
 
@@ -264,6 +302,10 @@ def test_a_cell_without_enough_memory_is_marked_and_the_sweep_goes_on(
         (RuntimeError("mat1 and mat2 differ\nsecond line"), "mat1 and mat2 differ"),
         (CodecError("demo cannot decode 3 channels."), "demo cannot decode 3 channels."),
         (ValueError(), "ValueError"),
+        (
+            RuntimeError("backend='inductor' raised:\nInvalidCxxCompiler: none found\n\nSet …"),
+            "backend='inductor' raised: InvalidCxxCompiler: none found",
+        ),
     ],
 )
 def test_a_cell_that_fails_is_marked_with_its_first_line(
@@ -282,7 +324,7 @@ def test_a_cell_that_fails_is_marked_with_its_first_line(
 @pytest.mark.usefixtures("uncounted")
 def test_a_size_that_is_no_multiple_of_the_networks_fails_alone() -> None:
     speed = tiny(sizes=[60, 64], stages=["roundtrip"])
-    _, (odd, good) = time_codecs(plan_variants([DEMO], speed), speed, silent, ignore)
+    odd, good = time_codecs(plan_variants([DEMO], speed), speed, silent, ignore)
     assert (good.height_px, good.status) == (64, "ok")
     assert (odd.height_px, odd.status, odd.samples_ms) == (60, "failed", ())
     assert "multiple of 8" in str(odd.reason)
@@ -397,7 +439,7 @@ def test_in_mode_compile_every_timed_run_is_of_the_compiled_graph(
 
     monkeypatch.setattr(sweep, "measure", count_timed)
     speed = tiny(stages=[stage], modes=["compile"])
-    _, (cell,) = time_codecs(plan_variants([DEMO], speed), speed, silent, ignore)
+    (cell,) = time_codecs(plan_variants([DEMO], speed), speed, silent, ignore)
     assert (cell.status, cell.mode) == ("ok", "compile")
     assert cell.settings["compile"] is True
     assert timed[0] > 0
@@ -409,12 +451,54 @@ def test_in_mode_compile_every_timed_run_is_of_the_compiled_graph(
 @pytest.mark.usefixtures("uncounted")
 def test_each_shape_has_a_graph_of_its_own(counting: Counting) -> None:
     speed = tiny(sizes=[64, 72], stages=["decode"], modes=["compile"])
-    _, (small, large) = time_codecs(plan_variants([DEMO], speed), speed, silent, ignore)
+    small, large = time_codecs(plan_variants([DEMO], speed), speed, silent, ignore)
     assert (small.status, large.status) == ("ok", "ok")
     assert counting.graphs > 0
     # A graph that served both sizes would have them as symbols.
     assert counting.graphs % 2 == 0
     assert counting.symbols == 0
+
+
+@pytest.mark.usefixtures("uncounted")
+def test_a_first_call_compiles_all_that_its_stage_runs(
+    counting: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever ran before it, so that every first call's time is that of compilation."""
+    graphs: dict[str, int] = {}
+    blank_of = sweep._blank
+
+    def count_graphs(codec: Any, device: Any, stage: str, size: int, batch: int) -> Timing:
+        counting.graphs = 0
+        return blank_of(codec, device, stage, size, batch)
+
+    monkeypatch.setattr(sweep, "_blank", count_graphs)
+    speed = tiny(stages=["decode", "encode", "roundtrip"], modes=["compile"])
+    time_codecs(
+        plan_variants([DEMO], speed),
+        speed,
+        silent,
+        lambda sofar: graphs.update({sofar[-1].stage: counting.graphs}),
+    )
+    assert graphs["encode"] > 0
+    assert graphs["decode"] > 0
+    assert graphs["roundtrip"] == graphs["encode"] + graphs["decode"]
+
+
+def test_a_cell_compiles_in_a_cache_of_its_own_that_is_gone_afterwards(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "before")
+    info = CodecInfo("fake", "fake", "fake", {"compile": True})
+    caches: list[Path] = []
+    for error in (None, RuntimeError("no compiler")):
+        with suppress(RuntimeError), compiled_anew(info):
+            caches.append(Path(os.environ["TORCHINDUCTOR_CACHE_DIR"]))
+            assert caches[-1].is_dir()
+            if error:
+                raise error
+    assert len(set(caches)) == 2
+    assert not any(cache.exists() for cache in caches)
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == "before"
 
 
 @pytest.mark.usefixtures("uncounted")
@@ -451,7 +535,7 @@ def test_the_codecs_here_are_what_the_tests_take_them_for() -> None:
 def test_a_float16_sweep_on_a_gpu() -> None:
     on_gpu = CodecSpec(source="demo-f8c4", settings={"device": "cuda"})
     speed = Speed(sizes=[64], samples=10, max_s=0.5)
-    _, timings = time_codecs(plan_variants([on_gpu], speed), speed, silent, ignore)
+    timings = time_codecs(plan_variants([on_gpu], speed), speed, silent, ignore)
     assert [cell.stage for cell in timings] == ["encode", "decode", "roundtrip"]
     for cell in timings:
         assert (cell.status, cell.dtype) == ("ok", "float16")

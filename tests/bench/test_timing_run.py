@@ -13,6 +13,7 @@ from vaebench.bench.errors import CodecError, RunFolderError
 from vaebench.bench.records import Timing
 from vaebench.bench.store import TIMING_COLUMNS, StoredRun, load_run
 from vaebench.bench.suite import Speed, Suite
+from vaebench.bench.sweep import Variant
 from vaebench.bench.timing_run import add_timings, measure_speed
 
 TINY = Speed(sizes=[64], stages=["encode", "decode"], samples=10, max_s=0.05)
@@ -88,7 +89,8 @@ def test_an_interrupted_run_keeps_the_cells_that_were_finished(tmp_path: Path) -
         measure_speed(speed_suite("jpeg:q=75", "jpeg:q=50"), folder, "", interrupt)
     stored = load_run(folder)
     assert stored.record["finished"] is False
-    assert "timed" not in stored.record
+    assert stored.record["timed"] is False
+    assert list(stored.codecs["name"]) == ["jpeg-q75", "jpeg-q50"]
     assert list(stored.timings["codec"]) == ["jpeg-q75", "jpeg-q75", "jpeg-q50"]
     assert list(stored.timings["status"]) == ["ok"] * 3
 
@@ -111,6 +113,8 @@ def test_what_cannot_be_planned_leaves_nothing_behind(tmp_path: Path) -> None:
     for suite in (
         speed_suite("jpeq"),
         speed_suite("demo-f8c4:device=cpu", speed=float16),
+        # The second cannot be opened, which is told before the first is timed.
+        speed_suite("jpeg:q=75", "demo-f8c4:nonsense=1"),
     ):
         with pytest.raises(CodecError):
             measure_speed(suite, folder, "", silent)
@@ -156,9 +160,9 @@ def test_timings_beside_scores_are_in_the_precision_that_was_scored(
     score_tiny(photos, folder)
     seen: list[str | None] = []
 
-    def time_nothing(variants: list, *others: object) -> tuple[list[str], list[Timing]]:
+    def time_nothing(variants: list[Variant], *others: object) -> list[Timing]:
         seen.extend(variant.dtype for variant in variants)
-        return [], []
+        return []
 
     monkeypatch.setattr("vaebench.bench.timing_run.time_codecs", time_nothing)
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
