@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import HistoryError, HistoryWarning
 from .store import StoredRun, load_run, write_trend
 from .suite import Suite
 
-__all__ = ["DEFAULT_CODECS", "load_run", "report", "resume", "run", "score", "speed"]
+if TYPE_CHECKING:
+    from .comparison_store import StoredComparison
+
+__all__ = ["DEFAULT_CODECS", "compare", "load_run", "report", "resume", "run", "score", "speed"]
 
 DEFAULT_CODECS = (
     "demo-f8c4",
@@ -131,6 +135,45 @@ def _remember(folder: Path, history: str | None) -> None:
         warnings.warn(f"The history was not updated: {error}", HistoryWarning, stacklevel=3)
 
 
+def compare(
+    runs: Sequence[str | Path],
+    out: str | Path | None = None,
+    *,
+    baseline: str | None = None,
+    quoted: Path | None = None,
+    allow_mismatch: bool = False,
+    margins: Mapping[str, float] | None = None,
+    command: str = "vaebench.bench.compare(...) from Python",
+    progress: Progress = _silent,
+) -> StoredComparison:
+    """Compare every codec of stored runs with one of them; write tables, plots and a page.
+
+    Args:
+        out: the new folder; comparisons/<date>-<baseline or first run> where none is given.
+        For the others see `vaebench.bench.compare.compare`.
+    Returns: the comparison; `.table` and `.per_image` are DataFrames.
+    Raises: VaebenchError.
+    """
+    from ..reports import write_comparison_report
+    from .compare import compare as compare_runs
+
+    stored = [load_run(folder) for folder in runs]
+    name = baseline or stored[0].folder.name
+    folder = Path(out) if out is not None else _new_folder(Path("comparisons"), name)
+    found = compare_runs(
+        stored,
+        folder,
+        baseline=baseline,
+        quoted=quoted,
+        allow_mismatch=allow_mismatch,
+        margins=margins,
+        command=command,
+        progress=progress,
+    )
+    write_comparison_report(folder)
+    return found
+
+
 def score(
     folder: str | Path,
     metrics: Sequence[str],
@@ -164,8 +207,13 @@ def report(folder: str | Path, progress: Progress = _silent) -> Path:
 def default_folder(suite: Suite, name: str = "") -> Path:
     """Return runs/<date>-<name or first image set>, with a number where that is taken."""
     images = Path(suite.images[0].rstrip("/")).name.split(".")[0].split("*")[0]
-    stem = name or images or "images"
-    first = Path("runs") / f"{date.today():%Y-%m-%d}-{stem}"
+    return _new_folder(Path("runs"), name or images or "images")
+
+
+def _new_folder(parent: Path, stem: str) -> Path:
+    """Return parent/<date>-<stem>, with a number where that is taken."""
+    safe = re.sub(r"[^A-Za-z0-9._+-]+", "-", stem)
+    first = parent / f"{date.today():%Y-%m-%d}-{safe}"
     folder, number = first, 2
     while folder.exists():
         folder = first.with_name(f"{first.name}-{number}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from . import cli_speed
+from . import cli_compare, cli_speed
 from .errors import HistoryWarning, VaebenchError
 
 if TYPE_CHECKING:
@@ -214,6 +214,10 @@ def images(
 app.command(epilog=cli_speed.SPEED_EXAMPLES)(cli_speed.speed)
 app.command(epilog=cli_speed.AB_EXAMPLES)(cli_speed.ab)
 app.command(epilog=cli_speed.HISTORY_EXAMPLES)(cli_speed.history)
+app.command(epilog=cli_compare.COMPARE_EXAMPLES)(cli_compare.compare)
+app.command(epilog=cli_compare.GATE_EXAMPLES)(cli_compare.gate)
+app.command(epilog=cli_compare.EXPLAIN_EXAMPLES)(cli_compare.explain)
+app.command(epilog=cli_compare.LADDER_EXAMPLES)(cli_compare.ladder)
 
 
 def _suite(path: Path | None, given: dict[str, Any]) -> Suite:

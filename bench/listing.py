@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
+from typing import Any
 
+from .comparison_store import StoredComparison
 from .images import find_images
 from .regions import read_regions
 from .store import StoredRun
@@ -60,3 +63,26 @@ def _means(run: StoredRun, name: str) -> str:
         return ""
     first = path.read_text(encoding="utf-8").split("\n### ")[0]
     return re.sub(r"\\(\W|_)", r"\1", first.removeprefix("### "))
+
+
+def list_comparison(found: StoredComparison) -> Iterator[str]:
+    """Yield a line for each codec, region and metric: the difference, its interval, the verdict."""
+    record, table = found.record, found.table
+    for label in dict.fromkeys(table["codec"]):
+        yield f"{label} against {record['baseline']}:"
+        rows: Any = table[table["codec"] == label]
+        for row in rows.to_dict("records"):
+            yield "  ".join(["", f"{row['verdict']:<9}", f"{row['region']:<8}", _difference(row)])
+    for entry in record["mismatches"]:
+        yield f"not compared: {entry['what']} ({entry['where']}): {entry['reason']}"
+    yield f"Report: {found.folder / 'comparison.html'}"
+
+
+def _difference(row: dict[Hashable, Any]) -> str:
+    unit = f" {row['unit']}" if row["unit"] else ""
+    if math.isnan(row["mean_diff"]):
+        return f"{row['variant']:<22}  unavailable: {row['note']}"
+    told = f"{row['variant']:<22}  {row['mean_diff']:+.4g}{unit}"
+    if not math.isnan(row["ci_low"]):
+        told += f" [{row['ci_low']:+.4g}, {row['ci_high']:+.4g}], p {row['p_holm']:.2g}"
+    return f"{told}, won {row['share_won']:.0%} of {row['n_images']}"

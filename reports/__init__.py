@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from .plots import PLOTS
     from .tables import TABLES
 
-__all__ = ["PLOTS", "TABLES", "write_report"]
+__all__ = ["PLOTS", "TABLES", "write_comparison_report", "write_report"]
 
 
 def write_report(folder: str | Path) -> Path:
@@ -26,6 +26,17 @@ def write_report(folder: str | Path) -> Path:
     from .write import write_report as write
 
     return write(folder)
+
+
+def write_comparison_report(folder: str | Path) -> Path:
+    """Make tables/, plots/ and comparison.html of a comparison folder, always again.
+
+    Returns: the path of comparison.html.
+    Raises: RunFolderError.
+    """
+    from .comparison import write_comparison_report as write
+
+    return write(Path(folder))
 
 
 def __getattr__(name: str) -> Any:

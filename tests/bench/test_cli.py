@@ -37,7 +37,22 @@ def test_help_and_version_load_neither_torch_nor_pandas() -> None:
     assert shown.output.strip() == f"vaebench {version('vaebench')}"
 
 
-@pytest.mark.parametrize("command", ["run", "report", "score", "images", "speed", "ab", "history"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "run",
+        "report",
+        "score",
+        "images",
+        "speed",
+        "ab",
+        "history",
+        "compare",
+        "gate",
+        "explain",
+        "ladder",
+    ],
+)
 def test_every_command_shows_an_example(command: str) -> None:
     shown = CliRunner().invoke(app, [command, "--help"])
     assert shown.exit_code == 0
