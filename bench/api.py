@@ -143,7 +143,7 @@ def compare(
     quoted: Path | None = None,
     allow_mismatch: bool = False,
     margins: Mapping[str, float] | None = None,
-    command: str = "vaebench.bench.compare(...) from Python",
+    command: str = "vaebench.bench.api.compare(...) from Python",
     progress: Progress = _silent,
 ) -> StoredComparison:
     """Compare every codec of stored runs with one of them; write tables, plots and a page.

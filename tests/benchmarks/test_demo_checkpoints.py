@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 
 SIZE_PX = 128
 
@@ -27,6 +28,7 @@ def test_a_demonstration_checkpoint(vae_benchmark: Any, codec: str, stage: str) 
 
 
 @pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_a_demonstration_checkpoint_on_a_gpu(vae_benchmark: Any, dtype: str) -> None:
     output = vae_benchmark(f"demo-f8c4:dtype={dtype},device=cuda", stage="roundtrip", size=512)
