@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from ..bench.errors import RunFolderError
 from ..bench.store import StoredRun, load_run, write_atomic
 from .html import Drawn, write_html
 from .markup import WRITERS
-from .plots import PLOTS, NothingToShowError, save
+from .plots import PLOTS, NothingToShowError, Plot, save
 from .tables import TABLES
+
+SubjectT = TypeVar("SubjectT")
 
 
 def write_report(folder: str | Path) -> Path:
@@ -18,7 +21,7 @@ def write_report(folder: str | Path) -> Path:
     run = load_run(folder)
     try:
         written = _write_tables(run)
-        drawn, missing = _write_plots(run)
+        drawn, missing = write_plots(run.folder, PLOTS, run)
         return write_html(run, drawn, missing, written)
     except OSError as error:
         raise RunFolderError(
@@ -35,29 +38,35 @@ def _write_tables(run: StoredRun) -> list[str]:
             for suffix, text_of in WRITERS.items():
                 write_atomic(folder / f"{name}.{suffix}", text_of(name, table, run).encode())
             written.append(name)
-    _remove_stale(folder, {f"{name}.{suffix}" for name in written for suffix in WRITERS}, WRITERS)
+    remove_stale(folder, {f"{name}.{suffix}" for name in written for suffix in WRITERS}, WRITERS)
     return written
 
 
-def _write_plots(run: StoredRun) -> tuple[list[Drawn], dict[str, str]]:
-    folder = run.folder / "plots"
+def write_plots(
+    run_folder: Path, plots_of: Mapping[str, Callable[[SubjectT], list[Plot]]], subject: SubjectT
+) -> tuple[list[Drawn], dict[str, str]]:
+    """Draw every plot of a run or comparison into plots/; remove those of an earlier report.
+
+    Returns: the plots that were written, and by name why the others were not.
+    """
+    folder = run_folder / "plots"
     drawn: list[Drawn] = []
     missing: dict[str, str] = {}
     kept: set[str] = set()
-    for name, draw in PLOTS.items():
+    for name, draw in plots_of.items():
         try:
-            plots = draw(run)
+            plots = draw(subject)
         except NothingToShowError as reason:
             missing[name] = str(reason)
             continue
         for plot in plots:
             kept.update(path.name for path in save(plot, folder))
             drawn.append(Drawn(name, plot.stem, plot.caption, plot.has_pictures))
-    _remove_stale(folder, kept, ("png", "svg"))
+    remove_stale(folder, kept, ("png", "svg"))
     return drawn, missing
 
 
-def _remove_stale(folder: Path, kept: set[str], suffixes: Iterable[str]) -> None:
+def remove_stale(folder: Path, kept: set[str], suffixes: Iterable[str]) -> None:
     """Remove what an earlier report wrote and this one did not; leave files of other kinds."""
     endings = tuple(f".{suffix}" for suffix in suffixes)
     for path in sorted(folder.glob("*")):
