@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from ..bench.comparison_store import StoredComparison
 from ..bench.records import WHOLE
@@ -21,7 +20,8 @@ from .comparison_rows import (
 )
 from .comparison_tables import comparison_sections, quoted_sections
 from .comparison_words import headlines, left_out
-from .html import SHOWN_ROWS, TEMPLATES, Drawn
+from .html import SHOWN_ROWS, Drawn
+from .page import render
 from .pictures import colour_table, error_colours
 
 OPEN_CODECS = 2
@@ -55,20 +55,10 @@ def write_comparison_html(
         drawn: the plots that were written. missing: why the others were not, by name.
         written: the tables that were written, by name.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["minus"] = lambda text: str(text).replace("-", "−")
-    environment.filters["url"] = lambda path: quote(str(path), safe="/")
-    template = environment.get_template("comparison.html.j2")
     path = comparison.folder / "comparison.html"
-    write_atomic(path, template.render(_view(comparison, drawn, missing, written)).encode())
+    write_atomic(
+        path, render("comparison.html.j2", _view(comparison, drawn, missing, written)).encode()
+    )
     return path
 
 

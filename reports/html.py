@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import quote
 
 import pandas as pd
 
@@ -17,13 +16,13 @@ from . import findings, speed
 from .columns import Column, primary_column, quality_columns, rate_columns
 from .definitions import explain, explain_speed
 from .markup import mean_text, notes, sections
+from .page import render
 from .pictures import colour_table, error_colours, picture_rows, region_strips, scale_of
 from .plots.error_maps import missing_maps, scale_label
 from .reading import Section
 from .tables import codec_names, per_image, per_region, summary, unavailable, worst
 from .timings import CPU, devices_of, timed_cells, timing_sections
 
-TEMPLATES = Path(__file__).parent / "templates"
 OPEN_STRIPS = 6
 SHOWN_ROWS = 1500
 """A longer table makes a page that no browser scrolls smoothly; the CSV has all of it."""
@@ -48,20 +47,8 @@ def write_html(
         drawn: the plots that were written. missing: why the others were not, by name.
         written: the tables that were written, by name.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["minus"] = lambda text: str(text).replace("-", "−")
-    environment.filters["url"] = lambda path: quote(str(path), safe="/")
-    template = environment.get_template("report.html.j2")
     path = run.folder / "report.html"
-    write_atomic(path, template.render(_view(run, drawn, missing, written)).encode())
+    write_atomic(path, render("report.html.j2", _view(run, drawn, missing, written)).encode())
     return path
 
 
