@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -31,6 +30,7 @@ EXPLAIN_EXAMPLES = "Example: vaebench explain runs/kodak --metric psnr --quoted 
 LADDER_EXAMPLES = "Example: vaebench ladder --codec sd=./sd-vae --images photos --out ladders/sd"
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Html = Annotated[Path | None, typer.Option("--html", help="Write the result as a page.")]
 Weights = Annotated[
     str | None,
     typer.Option("--weights", help="Folder of the metrics' weights (default: $VAEBENCH_WEIGHTS)."),
@@ -90,12 +90,14 @@ def gate(
         Path | None,
         typer.Option("--markdown", help="Append them as Markdown, for a CI summary page."),
     ] = None,
+    html: Html = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="The run folder, where the gate makes a run.")
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Pass, fail or be inconclusive by rules about quality and latency."""
+    from ..reports.answers import gate_page
     from .cli_speed import typed_command
     from .gate import run_gate
     from .progress import shown_progress
@@ -115,6 +117,8 @@ def gate(
             # Appended: a CI summary page holds what other steps have written.
             with markdown.open("a", encoding="utf-8") as page:
                 page.write(result.to_markdown())
+        if html is not None:
+            _write(html, gate_page(result.to_dict(), typed_command()))
     except OSError as error:
         raise VaebenchError(f"Cannot write {error.filename}: {error.strerror}.") from error
     raise typer.Exit(result.exit_code)
@@ -129,15 +133,20 @@ def explain(
         float | None, typer.Option("--tolerance", help="Instead of half a last digit.")
     ] = None,
     weights: Weights = None,
+    html: Html = None,
     as_json: Json = False,
 ) -> None:
     """Find the variants of a metric that give a quoted figure on a run's stored pictures."""
+    from ..reports.answers import explain_page
+    from .cli_speed import typed_command
     from .explain import explain as explained
     from .progress import shown_progress
     from .store import load_run
 
     with shown_progress() as progress:
         found = explained(load_run(folder), metric, quoted, codec, tolerance, weights, progress)
+    if html is not None:
+        _write(html, explain_page(found.to_dict(), typed_command()))
     if as_json:
         typer.echo(json.dumps(found.to_dict(), indent=1, ensure_ascii=False))
         return
@@ -160,13 +169,14 @@ def ladder(
     ] = None,
     weights: Weights = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Write ladder.csv, ladder.md and a plot there.")
+        Path | None,
+        typer.Option("--out", help="Write ladder.html, its table and its plot there."),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Take the loss of a codec apart: sampling, precision, 8-bit latents, tiling, generations."""
-    from ..reports.plots.ladder import ladder_plot
-    from ..reports.plots.style import NothingToShowError, save
+    from ..reports.ladder import write_ladder
+    from .cli_speed import typed_command
     from .ladder import ladder as climbed
     from .progress import shown_progress
     from .suite import CodecSpec
@@ -182,16 +192,21 @@ def ladder(
             progress=progress,
         )
     if out is not None:
-        result.write(out)
-        units = {name: column.unit for name, column in result.metrics.items()}
-        # A ladder without a number has no plot; the table says why.
-        with suppress(NothingToShowError):
-            save(ladder_plot(result.table, units), out)
+        write_ladder(out, result.to_dict(), result.table, result.markdown(), typed_command())
     if as_json:
         typer.echo(json.dumps(result.to_dict(), indent=1, ensure_ascii=False))
         return
     for line in result.lines():
         typer.echo(line)
+
+
+def _write(path: Path, page: str) -> None:
+    from .store import write_atomic
+
+    try:
+        write_atomic(path, page.encode())
+    except OSError as error:
+        raise VaebenchError(f"Cannot write {path}: {error.strerror}.") from error
 
 
 def read_margins(texts: list[str]) -> dict[str, float]:

@@ -170,6 +170,7 @@ def _told(
             "unit": column.unit,
             "region": rule.region,
             "condition": rule.condition,
+            "higher_is_better": column.higher_is_better,
             "limit": rule.limit,
             "estimate": finding.estimate,
             "ci_low": finding.low,

@@ -140,6 +140,8 @@ class GateResult:
                     "codec": outcome.codec,
                     "baseline": outcome.baseline,
                     "verdict": outcome.verdict,
+                    "found": outcome.found,
+                    "basis": outcome.basis,
                     "sentence": outcome.sentence,
                     "seconds": outcome.seconds,
                     **outcome.numbers,

@@ -10,18 +10,16 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
 
-from .errors import ImageError, SuiteError, VaebenchError, unknown_name
+from .errors import ImageError, SuiteError, unknown_name
 from .images import find_images
 from .ladder_climb import Climb, default_device
 from .ladder_rungs import BASE, Protocol, Rung, rungs_of, switched, why_not
 from .pixels import Fit
 from .records import CodecInfo, MetricColumn
-from .store import write_atomic
 from .suite import CodecSpec
 
 if TYPE_CHECKING:
@@ -89,23 +87,13 @@ class LadderResult:
             yield "  ".join(aligned).rstrip()
         yield from self._notes()
 
-    def write(self, folder: Path) -> None:
-        """Write ladder.csv (full precision) and ladder.md (for reading) into a folder.
-
-        Raises: VaebenchError where it cannot be written.
-        """
+    def markdown(self) -> str:
+        """Return the ladder as a table of Markdown, rounded for reading, with its notes."""
         head, *rows = self._cells()
         rule = ["---", *["---:"] * (len(head) - 1)]
         table = [f"| {' | '.join(row)} |" for row in (head, rule, *rows)]
         notes = [f"- {note}" for note in self._notes()]
-        text = "\n".join([self._title(), "", *table, "", *notes]).rstrip() + "\n"
-        try:
-            write_atomic(folder / "ladder.csv", self.table.to_csv(index=False).encode())
-            write_atomic(folder / "ladder.md", text.encode())
-        except OSError as error:
-            raise VaebenchError(
-                f"Cannot write the ladder into {folder}: {error.strerror}. Choose another --out."
-            ) from error
+        return "\n".join([self._title(), "", *table, "", *notes]).rstrip() + "\n"
 
     def _title(self) -> str:
         fitted = "" if self.size is None else f", resize to {self.size} px by {self.fit}"

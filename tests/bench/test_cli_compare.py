@@ -50,7 +50,10 @@ def test_compare_and_explain(
     bad = scores[(scores["codec"] == "bad") & (scores["region"] == "whole")]
     mean = bad[bad["metric"] == "psnr"]["value"].mean()
     quoted = ["--metric", "psnr", "--quoted", f"{mean:.4f}", "--codec", "bad"]
-    assert vaebench("explain", str(run), *quoted, monkeypatch=monkeypatch) == 0
+    page = tmp_path / "explain.html"
+    asked = ["explain", str(run), *quoted, "--html", str(page)]
+    assert vaebench(*asked, monkeypatch=monkeypatch) == 0
+    assert "psnr/rgb8" in page.read_text(encoding="utf-8")
     assert "psnr/rgb8" in capsys.readouterr().out
     assert vaebench("explain", str(run), *quoted, "--json", monkeypatch=monkeypatch) == 0
     told = json.loads(capsys.readouterr().out)
@@ -72,13 +75,16 @@ def test_the_gates_verdict_is_the_exit_code(
     scores = api.load_run(run).scores
     good = scores[(scores["codec"] == "good") & (scores["metric"] == "psnr")]
     least = f"{good['value'].mean():.6f}" if least == "mean" else least
-    gate, junit, page = (tmp_path / name for name in ("gate.toml", "gate.xml", "summary.md"))
+    names = ("gate.toml", "gate.xml", "summary.md", "gate.html")
+    gate, junit, page, html = (tmp_path / name for name in names)
     page.write_text("# What other steps wrote\n")
     gate.write_text(
         f'runs = [{json.dumps(str(run))}]\ncodec = "good"\nrules = ["psnr: at least {least} dB"]\n'
     )
     arguments = ["gate", str(gate), "--junit", str(junit), "--markdown", str(page)]
+    arguments += ["--html", str(html)]
     assert vaebench(*arguments, monkeypatch=monkeypatch) == code
+    assert f'<div class="figure">{verdict}</div>' in html.read_text()
     assert f"Gate gate.toml: {verdict}" in capsys.readouterr().out
     assert junit.read_text().startswith("<?xml")
     assert page.read_text().startswith("# What other steps wrote\n")
@@ -98,8 +104,8 @@ def test_a_ladder_is_shown_and_written(
     arguments += ["--generations", "2", "--out", str(out)]
     assert vaebench(*arguments, monkeypatch=monkeypatch) == 0
     assert "rounding" in capsys.readouterr().out
-    assert {"ladder.csv", "ladder.md"} <= {path.name for path in out.iterdir()}
-    assert list(out.glob("*.svg"))
+    endings = ("csv", "html", "md", "png", "svg")
+    assert sorted(path.name for path in out.iterdir()) == [f"ladder.{end}" for end in endings]
 
 
 @pytest.mark.parametrize(
@@ -109,6 +115,7 @@ def test_a_ladder_is_shown_and_written(
         (["compare", "nowhere", "--margin", "psnr"], "Write METRIC=VALUE"),
         (["gate", "nowhere.toml"], "nowhere.toml"),
         (["explain", "nowhere", "--metric", "psnr", "--quoted", "24.5"], "no run folder"),
+        (["gate", "nowhere.toml", "--html", "gate.html"], "nowhere.toml"),
         (["ladder", "--codec", "jpg"], "Did you mean jpeg"),
         (["ladder", "--codec", "jpeg", "--size", "64"], "fit"),
     ],

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
@@ -28,7 +27,7 @@ from vaebench.bench.ladder_rungs import to_256_levels
 from vaebench.bench.records import CodecInfo, Encoded, Settings
 from vaebench.bench.suite import CodecSpec
 from vaebench.reports.plots.ladder import ladder_plot
-from vaebench.reports.plots.style import NothingToShowError, save
+from vaebench.reports.plots.style import NothingToShowError
 
 RUNGS = ["base", "resize", "sample", "float16", "bfloat16", "8-bit latents", "tiling", "rounding"]
 ERROR = 0.02
@@ -257,7 +256,7 @@ def mean_psnr(
     return float(np.mean(values))
 
 
-def test_the_demonstration_checkpoint_step_by_step(faces: list[str], tmp_path: Path) -> None:
+def test_the_demonstration_checkpoint_step_by_step(faces: list[str]) -> None:
     paths = sorted(Path(faces[0]).iterdir())[1:]
     # float16 is slow on a CPU: one picture, 64 px.
     result = ladder(
@@ -286,16 +285,9 @@ def test_the_demonstration_checkpoint_step_by_step(faces: list[str], tmp_path: P
         "base", "sample", chosen, "8-bit latents", "tiling", "rounding",
         "1 round trip", "2 round trips",
     ]  # fmt: skip
-    result.write(tmp_path / "ladder")
-    again = pd.read_csv(tmp_path / "ladder" / "ladder.csv", keep_default_na=True)
-    assert list(again.columns) == list(LADDER_COLUMNS)
-    assert np.allclose(again["difference"], result.table["difference"], equal_nan=True)
-    text = (tmp_path / "ladder" / "ladder.md").read_text(encoding="utf-8")
+    text = result.markdown()
     assert f"| base | {base:.3f} | {base:.3f} |" in text
     assert f"| sample | {alone['sample']:+.3f} |" in text
-    units = {name: column.unit for name, column in result.metrics.items()}
-    files = save(ladder_plot(result.table, units), tmp_path / "ladder")
-    assert {path.name for path in files} == {"ladder.png", "ladder.svg"}
     lines = list(result.lines())
     assert lines[0].startswith("Loss ladder of demo-f8c4 over 1 picture:")
     assert any(line.startswith("8-bit latents") for line in lines)
