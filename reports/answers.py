@@ -90,14 +90,14 @@ def gate_page(result: Mapping[str, Any], command: str = "") -> str:
         tone=_VERDICTS[verdict],
         answer=f"{', '.join(counts)} of {len(rules)} rule{'' if len(rules) == 1 else 's'}; "
         f"exit code {result['exit_code']}.",
-        protocol=(("runs", ", ".join(result["runs"])), ("made", f"{result['created']} UTC")),
+        protocol=(("runs", ", ".join(result["runs"])), ("made", _moment(result))),
         rules=tuple(rules),
         intervals=tuple(_interval(rule) for rule in rules),
         reading=(
             (
                 "Interval",
                 "95 % confidence of the mean over pictures, as in vaebench compare; of latency, "
-                "as vaebench ab decides. The bar is the interval, the dot the estimate, the line "
+                "as vaebench ab decides. The bar is the interval, the mark the estimate, the line "
                 "the limit; the tinted side keeps the rule.",
             ),
             (
@@ -109,6 +109,10 @@ def gate_page(result: Mapping[str, Any], command: str = "") -> str:
         ),
         command=command,
     ).html()
+
+
+def _moment(result: Mapping[str, Any]) -> str:
+    return f"{str(result['created']).replace('T', ' ')} UTC"
 
 
 def _interval(rule: Mapping[str, Any]) -> Interval | None:
