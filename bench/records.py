@@ -94,11 +94,15 @@ class Encoded:
 
     `latents` is raw (not multiplied by the scaling factor), [N, C, h, w], or None for a
     classical codec, whose bytes are in `payloads`. `nbits` holds the stored bits of each picture.
+    `posterior_mean` and `posterior_std`, [N, C, h, w], are what the encoder took for the latents'
+    distribution; None where it gives none.
     """
 
     nbits: tuple[int, ...]
     latents: Tensor | None = None
     payloads: tuple[bytes, ...] | None = None
+    posterior_mean: Tensor | None = None
+    posterior_std: Tensor | None = None
 
 
 @dataclass(frozen=True)

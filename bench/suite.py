@@ -15,6 +15,8 @@ from .records import REFERENCE
 Setting = str | int | float | bool
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._+-]*"
+_QUANTISED = "quantised("
+_QUANTISER = r",\s*(?:step|bits)=[^,]*"
 
 
 def parse_setting(text: str) -> Setting:
@@ -47,8 +49,31 @@ def parse_settings(text: str) -> dict[str, Setting]:
     return settings
 
 
+def _plain(spec: str) -> tuple[str, dict[str, Setting]]:
+    # The last colon parts the settings off, unless what follows it is a path (C:\vae).
+    source, colon, tail = spec.rpartition(":")
+    if not colon or "/" in tail.split("=")[0] or "\\" in tail.split("=")[0]:
+        source, tail = spec, ""
+    return source, parse_settings(tail)
+
+
+def _quantised(spec: str) -> tuple[str, dict[str, Setting]]:
+    inner, closing, after = spec.removeprefix(_QUANTISED).rpartition(")")
+    if not closing or (after and not after.startswith(":")):
+        raise ValueError("the parenthesis after quantised is not closed")
+    own = [item.strip(" ,") for item in re.findall(_QUANTISER, inner)]
+    inner = re.sub(_QUANTISER, "", inner).strip()
+    if not inner:
+        raise ValueError("quantised( ) names no codec")
+    return f"{_QUANTISED}{inner})", parse_settings(",".join([*own, after[1:]]))
+
+
 def default_name(source: str, settings: dict[str, Setting]) -> str:
     """Return the name of a codec that was given none: jpeg:q=75 is called jpeg-q75."""
+    if source.startswith(_QUANTISED) and source.endswith(")"):
+        inner, given = _plain(source[len(_QUANTISED) : -1])
+        quantiser = settings or {"quantised": True}
+        return default_name(inner, {**given, **quantiser})
     parts = [part for part in re.split(r"[\\/]", source) if part not in ("", ".", "..")]
     stem = re.sub(r"\.(safetensors|ckpt|pth|pt|bin)$", "", parts[-1] if parts else source)
     words = [stem]
@@ -56,7 +81,8 @@ def default_name(source: str, settings: dict[str, Setting]) -> str:
         if value is True:
             words.append(key)
         elif isinstance(value, str):
-            words.append(value)
+            # A folder says where something lies, not what it is.
+            words.extend([] if re.search(r"[\\/]", value) else [value])
         else:
             words.append(f"{value}" if key == "factor" else f"{key}{value}")
     return re.sub(r"[^A-Za-z0-9._+-]+", "", "-".join(words)).strip(".-_+") or "codec"
@@ -83,16 +109,16 @@ class CodecSpec(BaseModel):
     def parse(cls, text: str) -> CodecSpec:
         """Read `[NAME=]SOURCE[:SETTING,…]`, e.g. `mine=./vae:dtype=float16` or `jpeg:q=75`.
 
+        Of `quantised(SOURCE[:SETTING,…], step=0.5)` step and bits are the settings, and the rest,
+        with its parentheses, is the source.
+
         Raises: SuiteError.
         """
         named = re.match(rf"({_NAME})=(.+)$", text, re.DOTALL)
         name, spec = (named[1], named[2]) if named else ("", text)
-        # The last colon parts the settings off, unless what follows it is a path (C:\vae).
-        source, colon, tail = spec.rpartition(":")
-        if not colon or "/" in tail.split("=")[0] or "\\" in tail.split("=")[0]:
-            source, tail = spec, ""
         try:
-            return cls(name=name, source=source, settings=parse_settings(tail))
+            source, settings = _quantised(spec) if spec.startswith(_QUANTISED) else _plain(spec)
+            return cls(name=name, source=source, settings=settings)
         except ValueError as error:
             raise SuiteError(
                 f"Cannot read the codec {text!r}: {_first_reason(error)}. "

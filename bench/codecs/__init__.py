@@ -16,6 +16,8 @@ from ..records import Settings
 from .autoencoder import AUTOENCODER
 from .base import Codec, Family
 from .classical import AVIF, JPEG, JPEG2000, PNG, RESIZE, WEBP
+from .pca import PCA
+from .quantised import QUANTISED
 from .taesd import TAESD
 
 if TYPE_CHECKING:
@@ -38,6 +40,8 @@ CODECS: dict[str, Family] = {
     "jpeg2000": JPEG2000,
     "png": PNG,
     "resize": RESIZE,
+    "quantised": QUANTISED,
+    "pca": PCA,
     "taesd": TAESD,
     "autoencoder": AUTOENCODER,
 }

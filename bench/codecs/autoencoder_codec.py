@@ -63,7 +63,12 @@ class AutoencoderCodec:
         latents = posterior.mode
         if self.settings.posterior == "sample" and posterior.std is not None:
             latents = latents + posterior.std * _noise(images, latents, self.settings.seed)
-        return Encoded(nbits=_stored_bits(self.vae, latents), latents=latents)
+        return Encoded(
+            nbits=_stored_bits(self.vae, latents),
+            latents=latents,
+            posterior_mean=None if posterior.std is None else posterior.mode,
+            posterior_std=posterior.std,
+        )
 
     @torch.no_grad()
     def decode(self, encoded: Encoded) -> Tensor:

@@ -6,6 +6,7 @@ file's bytes alone. A codec's defaults are Pillow's, except where a comment says
 
 from __future__ import annotations
 
+import importlib
 import io
 import struct
 from collections.abc import Callable
@@ -44,9 +45,12 @@ class JpegSettings(CodecSettings):
 
 
 class WebpSettings(CodecSettings):
-    """`lossless` keeps every pixel; `q` is then the effort, as in Pillow."""
+    """`lossless` keeps every pixel; `q` is then the effort, as in Pillow.
 
-    q: Int = Field(default=80, ge=0, le=100)
+    libwebp takes any `q` between whole numbers too.
+    """
+
+    q: Int | Float = Field(default=80, ge=0, le=100)
     lossless: bool = False
     method: Int = Field(default=4, ge=0, le=6)
 
@@ -72,6 +76,14 @@ class Jpeg2000Settings(CodecSettings):
         return self
 
 
+class JpegXlSettings(CodecSettings):
+    """`q` is libjxl's, also between whole numbers: 90 is a distance of 1. `effort` is 1 to 10."""
+
+    q: Float = Field(default=90.0, ge=0, le=100)
+    lossless: bool = False
+    effort: Int = Field(default=7, ge=1, le=10)
+
+
 class PngSettings(CodecSettings):
     """PNG is lossless and has nothing to set."""
 
@@ -84,6 +96,7 @@ class ResizeSettings(CodecSettings):
 
 SettingsT = TypeVar("SettingsT", bound=CodecSettings)
 _JPEG2000_RESOLUTIONS = 6
+_JPEGXL_PLUGIN = "pillow_jxl"
 
 
 def _jpeg(settings: JpegSettings, image: Image.Image) -> dict[str, Any]:
@@ -124,6 +137,17 @@ def _jpeg2000(settings: Jpeg2000Settings, image: Image.Image) -> dict[str, Any]:
         options |= {"quality_mode": "rates", "quality_layers": [settings.rate]}
         options["irreversible"] = True
     return options
+
+
+def _jpegxl(settings: JpegXlSettings, image: Image.Image) -> dict[str, Any]:
+    return {
+        "format": "JXL",
+        "quality": settings.q,
+        "lossless": settings.lossless,
+        "effort": settings.effort,
+        # The plugin would take every core of each process that encodes.
+        "num_threads": 1,
+    }
 
 
 def _png(settings: PngSettings, image: Image.Image) -> dict[str, Any]:
@@ -216,7 +240,12 @@ def _file_family(
 ) -> Family:
     def open_file_codec(name: str, source: str, settings: Settings) -> Codec:
         read = read_settings(model, name, settings, example)
-        if not features.check(feature):
+        if feature == _JPEGXL_PLUGIN and not _has_plugin(feature):
+            raise CodecError(
+                f"Cannot open {name}: Pillow reads and writes {word} with a plugin alone. "
+                "Install it: pip install pillow-jxl-plugin."
+            )
+        if feature != _JPEGXL_PLUGIN and not features.check(feature):
             raise CodecError(
                 f"Cannot open {name}: this Pillow was built without {word}. "
                 "Install Pillow from PyPI: pip install --force-reinstall pillow."
@@ -225,6 +254,15 @@ def _file_family(
         return FileCodec(info, lambda image: options(read, image))
 
     return Family(lambda source: source == word, open_file_codec, example)
+
+
+def _has_plugin(module: str) -> bool:
+    """Whether a plugin is installed; importing it registers its format with Pillow."""
+    try:
+        importlib.import_module(module)
+    except ImportError:
+        return False
+    return True
 
 
 def _open_resize(name: str, source: str, settings: Settings) -> Codec:
@@ -236,5 +274,6 @@ JPEG = _file_family("jpeg", "jpeg:q=75,subsampling=420", JpegSettings, _jpeg, "j
 WEBP = _file_family("webp", "webp:q=80", WebpSettings, _webp, "webp")
 AVIF = _file_family("avif", "avif:q=60", AvifSettings, _avif, "avif")
 JPEG2000 = _file_family("jpeg2000", "jpeg2000:q_db=36", Jpeg2000Settings, _jpeg2000, "jpg_2000")
+JPEGXL = _file_family("jpegxl", "jpegxl:q=90", JpegXlSettings, _jpegxl, _JPEGXL_PLUGIN)
 PNG = _file_family("png", "png", PngSettings, _png, "zlib")
 RESIZE = Family(lambda source: source == "resize", _open_resize, "resize:8")

@@ -40,6 +40,27 @@ from vaebench.bench.suite import CodecSpec, Suite
         ("m=org/vae:revision=12e4567", "m", "org/vae", {"revision": "12e4567"}),
         ("m=org/vae:revision=0042", "m", "org/vae", {"revision": "0042"}),
         ("m=vae:tiling=false", "m", "vae", {"tiling": False}),
+        (
+            "quantised(demo-f8c4, step=0.5)",
+            "demo-f8c4-step0.5",
+            "quantised(demo-f8c4)",
+            {"step": 0.5},
+        ),
+        ("quantised(a/vae,bits=4)", "vae-bits4", "quantised(a/vae)", {"bits": 4}),
+        ("quantised( org/vq )", "vq-quantised", "quantised(org/vq)", {}),
+        (
+            "q=quantised(./vae:dtype=float16, step=1, posterior=sample)",
+            "q",
+            "quantised(./vae:dtype=float16, posterior=sample)",
+            {"step": 1},
+        ),
+        (
+            "quantised(vae:dtype=float16, step=2):device=cpu",
+            "vae-float16-step2-cpu",
+            "quantised(vae:dtype=float16)",
+            {"step": 2, "device": "cpu"},
+        ),
+        ("quantised(C:\\m\\vae, bits=8)", "vae-bits8", "quantised(C:\\m\\vae)", {"bits": 8}),
     ],
 )
 def test_a_spec_is_name_source_and_settings(
@@ -57,6 +78,10 @@ def test_a_spec_is_name_source_and_settings(
         ("jpeg:q=1,q=2", "'q' is given twice"),
         ("reference=jpeg", "'reference' is reserved"),
         (":q=1", "Expected [NAME=]SOURCE"),
+        ("quantised(vae", "the parenthesis after quantised is not closed"),
+        ("quantised(vae)s, step=1", "the parenthesis after quantised is not closed"),
+        ("quantised(, step=1)", "names no codec"),
+        ("quantised(vae, step=1, step=2)", "'step' is given twice"),
     ],
 )
 def test_a_spec_that_cannot_be_read_says_why(text: str, reason: str) -> None:
@@ -90,7 +115,12 @@ def test_a_suite_that_is_not_valid_says_why(fields: dict[str, object], reason: s
 def test_what_a_command_line_meant_comes_back_from_its_file(tmp_path: Path) -> None:
     suite = Suite.create(
         images=["photos", "sample"],
-        codecs=["mine=./vae:dtype=float16,tiling=true", "jpeg:q=75", "resize:8"],
+        codecs=[
+            "mine=./vae:dtype=float16,tiling=true",
+            "jpeg:q=75",
+            "resize:8",
+            "quantised(./vae, step=0.5)",
+        ],
         regions=["regions.json"],
         metrics=["psnr", "lpips-alex"],
         size=512,
