@@ -37,6 +37,7 @@ from vaebench.bench.suite import CodecSpec, Suite
         ("m=org/vae:config=../a/b", "m", "org/vae", {"config": "../a/b"}),
         ("w=C:\\models\\vae", "w", "C:\\models\\vae", {}),
         ("x/y=z", "yz", "x/y=z", {}),
+        ("pca:c=4,f=8,fit=../a", "pca-c4-f8", "pca", {"c": 4, "f": 8, "fit": "../a"}),
         ("m=org/vae:revision=12e4567", "m", "org/vae", {"revision": "12e4567"}),
         ("m=org/vae:revision=0042", "m", "org/vae", {"revision": "0042"}),
         ("m=vae:tiling=false", "m", "vae", {"tiling": False}),
