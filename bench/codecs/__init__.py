@@ -15,7 +15,7 @@ from ..errors import CodecError, unknown_name
 from ..records import Settings
 from .autoencoder import AUTOENCODER
 from .base import Codec, Family
-from .classical import AVIF, JPEG, JPEG2000, PNG, RESIZE, WEBP
+from .classical import AVIF, JPEG, JPEG2000, JPEGXL, PNG, RESIZE, WEBP
 from .pca import PCA
 from .quantised import QUANTISED
 from .taesd import TAESD
@@ -37,6 +37,7 @@ CODECS: dict[str, Family] = {
     "jpeg": JPEG,
     "webp": WEBP,
     "avif": AVIF,
+    "jpegxl": JPEGXL,
     "jpeg2000": JPEG2000,
     "png": PNG,
     "resize": RESIZE,
