@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import HistoryError, HistoryWarning
-from .store import StoredRun, load_run, write_trend
+from .run_lock import writing_run
+from .store import (
+    StoredRun,
+    clean_up,
+    load_run,
+    read_record,
+    refuse_used_folder,
+    write_trend,
+)
 from .suite import Suite
 
 if TYPE_CHECKING:
@@ -64,8 +73,11 @@ def run(
     if suite is None:
         suite = Suite.create(**{"codecs": list(DEFAULT_CODECS), **fields})
     folder = Path(out) if out is not None else default_folder(suite)
-    evaluate(suite, folder, command, progress)
-    return _finish(suite, folder, progress, history)
+    with writing_run(folder, "run"):
+        # Before the pictures are read, which may take long.
+        refuse_used_folder(folder)
+        evaluate(suite, folder, command, progress)
+        return _finish(suite, folder, progress, history)
 
 
 def resume(
@@ -77,8 +89,9 @@ def resume(
     """
     from .evaluate import resume as go_on
 
-    stored = go_on(Path(folder), progress)
-    return _finish(Suite.create(**stored.record["suite"]), stored.folder, progress, history)
+    with _held(folder, "run --resume") as folder:
+        stored = go_on(folder, progress)
+        return _finish(Suite.create(**stored.record["suite"]), folder, progress, history)
 
 
 def _finish(suite: Suite, folder: Path, progress: Progress, history: str | None) -> StoredRun:
@@ -88,7 +101,7 @@ def _finish(suite: Suite, folder: Path, progress: Progress, history: str | None)
 
         add_timings(folder, suite, progress)
     _remember(folder, history)
-    report(folder, progress)
+    _write_report(folder, progress)
     return load_run(folder)
 
 
@@ -112,10 +125,12 @@ def speed(
     if suite is None:
         suite = Suite.create(**{"codecs": list(DEFAULT_SPEED_CODECS), "speed": {}, **fields})
     folder = Path(out) if out is not None else default_folder(suite, "speed")
-    measure_speed(suite, folder, command, progress)
-    _remember(folder, history)
-    report(folder, progress)
-    return load_run(folder)
+    with writing_run(folder, "speed"):
+        refuse_used_folder(folder)
+        measure_speed(suite, folder, command, progress)
+        _remember(folder, history)
+        _write_report(folder, progress)
+        return load_run(folder)
 
 
 def _remember(folder: Path, history: str | None) -> None:
@@ -186,16 +201,35 @@ def score(
     """
     from .rescore import add_metrics
 
-    stored = add_metrics(load_run(folder), metrics, weights, progress)
-    report(folder, progress)
-    return stored
+    with _held(folder, "score") as folder:
+        stored = add_metrics(load_run(folder), metrics, weights, progress)
+        _write_report(folder, progress)
+        return stored
 
 
 def report(folder: str | Path, progress: Progress = _silent) -> Path:
     """Make tables/, plots/ and report.html of a stored run again; return the report's path.
 
+    Of a run that goes on in another process no report is made: it could end up over the run's own.
+
     Raises: VaebenchError.
     """
+    with _held(folder, "report") as folder:
+        return _write_report(folder, progress)
+
+
+@contextmanager
+def _held(folder: str | Path, command: str) -> Generator[Path]:
+    """Hold the folder of a run that is there, without what a kill left in it."""
+    folder = Path(folder)
+    # A folder that is none is refused before a lock is made in it.
+    read_record(folder)
+    with writing_run(folder, command):
+        clean_up(folder)
+        yield folder
+
+
+def _write_report(folder: Path, progress: Progress) -> Path:
     from ..reports import write_report
 
     progress("writing the report", 0, 1)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from . import cli_compare, cli_speed
+from . import cli_code, cli_compare, cli_doctor, cli_rd, cli_speed
 from .errors import HistoryWarning, VaebenchError
 
 if TYPE_CHECKING:
@@ -211,6 +211,9 @@ def images(
         typer.echo(line)
 
 
+app.command(epilog=cli_rd.RD_EXAMPLES)(cli_rd.rd)
+app.command(epilog=cli_code.ENCODE_EXAMPLES)(cli_code.encode)
+app.command(epilog=cli_code.DECODE_EXAMPLES)(cli_code.decode)
 app.command(epilog=cli_speed.SPEED_EXAMPLES)(cli_speed.speed)
 app.command(epilog=cli_speed.AB_EXAMPLES)(cli_speed.ab)
 app.command(epilog=cli_speed.HISTORY_EXAMPLES)(cli_speed.history)
@@ -218,6 +221,7 @@ app.command(epilog=cli_compare.COMPARE_EXAMPLES)(cli_compare.compare)
 app.command(epilog=cli_compare.GATE_EXAMPLES)(cli_compare.gate)
 app.command(epilog=cli_compare.EXPLAIN_EXAMPLES)(cli_compare.explain)
 app.command(epilog=cli_compare.LADDER_EXAMPLES)(cli_compare.ladder)
+app.command(epilog=cli_doctor.DOCTOR_EXAMPLES)(cli_doctor.doctor)
 
 
 def _suite(path: Path | None, given: dict[str, Any]) -> Suite:

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import math
+import warnings
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
-from .codecs.base import Codec
+from .batches import Found, keep_seen, no_memory, run_codec, write_parts
 from .errors import RunFolderError
-from .pictures import drop_all_but_worst, keep_latents, keep_map, keep_picture, to_uint8
-from .pixels import fit_pixels, read_pixels
-from .plan import Plan, Progress, make_plan, new_record, refuse_changes, scored_images
-from .reconstruct import Failure, Reconstruction, reconstruct
-from .records import REFERENCE, WHOLE, ImageRef, Score, Unavailable
-from .scoring import PictureScores, References, empty_score, prepare_references, score_batch
+from .latent_health import finish_latents
+from .pictures import drop_all_but_worst, keep_picture
+from .pipeline import ReadAhead, WriteBehind, file_threads
+from .pixels import read_pixels
+from .plan import Plan, Progress, as_scored, make_plan, new_record, refuse_changes, scored_images
+from .records import REFERENCE, ImageRef
+from .scoring import References, prepare_references
 from .store import (
     StoredRun,
     create_run,
@@ -25,9 +32,14 @@ from .store import (
     finished_images,
     load_run,
     read_record,
-    write_part,
+    write_record,
 )
 from .suite import Suite
+from .transfers import upload
+
+
+class MemoryWarning(UserWarning):
+    """The device's memory did not hold a batch; the run went on with smaller ones."""
 
 
 def evaluate(suite: Suite, folder: Path, command: str, progress: Progress) -> StoredRun:
@@ -65,19 +77,131 @@ def _score_all(plan: Plan, folder: Path, record: dict[str, Any], progress: Progr
     done = finished_images(folder)
     progress("scoring", len(done), len(images))
     todo = [image for image in images if image.image_id not in done]
-    for batch in _batches(todo, plan.suite.batch_size):
-        with torch.inference_mode():
-            references = _read_batch(plan, batch)
-            pictures = _score_batch(plan, folder, references)
-        for image_id, picture in pictures.items():
-            write_part(folder, image_id, picture.scores, picture.unavailable)
-            done.add(image_id)
+    batches = _batches(todo, plan.suite.batch_size)
+    threads = file_threads(plan.device)
+    finished: deque[str] = deque()
+
+    def tell() -> None:
+        while finished:
+            done.add(finished.popleft())
             progress("scoring", len(done), len(images))
+
+    with (
+        ReadAhead(lambda image: _read(plan, image), batches, threads) as ahead,
+        WriteBehind(threads, most_waiting=2 * max(plan.suite.batch_size, threads) + 2) as behind,
+    ):
+        scoring = _Scoring(plan, folder, record, behind, finished)
+        for batch, pixels in ahead:
+            with torch.inference_mode():
+                scoring.score(batch, pixels)
+            tell()
+    tell()
     if plan.suite.keep == "worst":
         # Before the run counts as finished: a kill in between must not leave the others behind.
         _drop_all_but_worst(plan, folder)
+    finish_latents(folder, record)
     finish_run(folder, record)
     return load_run(folder)
+
+
+def _read(plan: Plan, image: ImageRef) -> NDArray[np.uint8]:
+    return as_scored(read_pixels(image, plan.suite.background).rgb, plan.suite)
+
+
+@dataclass
+class _Scoring:
+    """Scores batches one after the other and hands over what is to be written.
+
+    `most_px` is the largest batch, in pixels, that is tried: none before memory first ran out.
+    """
+
+    plan: Plan
+    folder: Path
+    record: dict[str, Any]
+    behind: WriteBehind
+    finished: deque[str]
+    most_px: float = math.inf
+
+    def score(self, batch: Sequence[ImageRef], pixels: Sequence[NDArray[np.uint8]]) -> None:
+        """Score a batch of pictures of one size, in parts where memory does not hold it."""
+        area_px = batch[0].width_px * batch[0].height_px
+        start = 0
+        while start < len(batch):
+            count = max(1, int(min(len(batch) - start, self.most_px // area_px)))
+            part = slice(start, start + count)
+            if self._fits(batch[part], pixels[part]):
+                start += count
+            else:
+                self._halve(batch[start], count)
+
+    def _fits(self, batch: Sequence[ImageRef], pixels: Sequence[NDArray[np.uint8]]) -> bool:
+        """Score a batch; False where that takes more memory than the device has."""
+        try:
+            self._score(batch, pixels)
+        except torch.OutOfMemoryError:
+            if len(batch) == 1:
+                raise
+            return False
+        return True
+
+    def _halve(self, image: ImageRef, count: int) -> None:
+        # What was handed over of the batch is written again: not by two threads at once.
+        self.behind.settle()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        half = count // 2
+        self.most_px = half * image.width_px * image.height_px
+        size = f"{image.width_px}x{image.height_px} px"
+        note = (
+            f"memory ran out with {count} pictures of {size} at once; "
+            f"the run went on with at most {half} of that size"
+        )
+        self.record.setdefault("notes", []).append(note)
+        write_record(self.folder, self.record)
+        warnings.warn(note, MemoryWarning, stacklevel=2)
+
+    def _score(self, batch: Sequence[ImageRef], pixels: Sequence[NDArray[np.uint8]]) -> None:
+        plan, behind = self.plan, self.behind
+        image_ids = [image.image_id for image in batch]
+        references = _prepare(plan, image_ids, pixels)
+        jobs: list[Future[None]] = []
+        if plan.suite.keep != "none":
+            jobs += [
+                behind.give(partial(keep_picture, self.folder, REFERENCE, image_id, own))
+                for image_id, own in zip(image_ids, pixels, strict=True)
+            ]
+        found: list[Found] = []
+        for codec in plan.codecs:
+            if isinstance(references, torch.OutOfMemoryError):
+                made = no_memory(codec, image_ids[0], references)
+            else:
+                made = run_codec(plan, codec, references)
+            found.append(made.found)
+            jobs += [
+                behind.give(partial(keep_seen, self.folder, made, index))
+                for index in range(len(batch))
+            ]
+        behind.give(lambda: self._finish(found), after=jobs)
+
+    def _finish(self, found: Sequence[Found]) -> None:
+        self.finished.extend(write_parts(self.folder, self.plan, found))
+
+
+def _prepare(
+    plan: Plan, image_ids: Sequence[str], pixels: Sequence[NDArray[np.uint8]]
+) -> References | torch.OutOfMemoryError:
+    """Prepare the reference side of every metric once.
+
+    Returns: the error where not even the pixels of a single picture fit the device.
+    """
+    regions = [plan.regions[image_id] for image_id in image_ids]
+    try:
+        uploaded = upload(pixels, torch.device(plan.device))
+        return prepare_references(plan.metrics, image_ids, regions, uploaded)
+    except torch.OutOfMemoryError as error:
+        if len(image_ids) > 1:
+            raise
+        return error.with_traceback(None)
 
 
 def _drop_all_but_worst(plan: Plan, folder: Path) -> None:
@@ -97,107 +221,3 @@ def _batches(images: Sequence[ImageRef], batch_size: int) -> Iterator[list[Image
     for same in sizes.values():
         for start in range(0, len(same), batch_size):
             yield same[start : start + batch_size]
-
-
-def _read_batch(plan: Plan, batch: Sequence[ImageRef]) -> References:
-    """Read each file once and prepare the reference side of every metric once."""
-    suite = plan.suite
-    arrays: list[np.ndarray] = []
-    for image in batch:
-        array, _ = read_pixels(image, suite.background)
-        arrays.append(fit_pixels(array, suite.size, suite.fit or "crop", suite.background))
-    pixels = torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).to(plan.device)
-    ids = [image.image_id for image in batch]
-    return prepare_references(
-        plan.metrics,
-        ids,
-        [plan.regions[image_id] for image_id in ids],
-        pixels.float().div(255).contiguous(),
-    )
-
-
-def _score_batch(plan: Plan, folder: Path, references: References) -> dict[str, PictureScores]:
-    """Score a batch with every codec and keep its pictures."""
-    totals = {image_id: PictureScores() for image_id in references.image_ids}
-    if plan.suite.keep != "none":
-        for image_id, reference in zip(references.image_ids, references.pixels, strict=True):
-            keep_picture(folder, REFERENCE, image_id, to_uint8(reference))
-    for codec in plan.codecs:
-        answers = reconstruct(codec, references.pixels)
-        clamped = _clamped(answers, references.pixels)
-        rounded = clamped.mul(255).round().div(255)
-        judged = rounded if plan.rounded else clamped
-        scored = score_batch(plan.metrics, references, codec.info.name, judged, plan.rounded)
-        for index, image_id in enumerate(references.image_ids):
-            answer, total, picture = answers[index], totals[image_id], scored[index]
-            if isinstance(answer, Failure):
-                _add_failure(total, plan, image_id, codec, answer.reason)
-                continue
-            total.scores += picture.scores
-            total.scores += _missing(plan, image_id, codec)
-            total.scores += _rates(image_id, codec, answer)
-            total.unavailable += picture.unavailable
-            if plan.suite.keep != "none":
-                error = (rounded[index] - references.pixels[index]).abs().mean(0)
-                error_map = picture.maps.get(plan.map_column.variant, error)
-                _keep(folder, codec, image_id, answer, rounded[index], error_map)
-    return totals
-
-
-def _clamped(answers: Sequence[Reconstruction | Failure], references: Tensor) -> Tensor:
-    """Return the reconstructions in [0, 1]; a failure's place is held by its reference."""
-    return torch.stack(
-        [
-            own if isinstance(answer, Failure) else answer.pixels.float().clamp(0, 1)
-            for answer, own in zip(answers, references, strict=True)
-        ]
-    )
-
-
-def _add_failure(
-    total: PictureScores, plan: Plan, image_id: str, codec: Codec, reason: str
-) -> None:
-    name = codec.info.name
-    for column in plan.columns:
-        total.unavailable.append(Unavailable(column.name, column.variant, reason, image_id, name))
-        total.scores.append(empty_score(image_id, name, column))
-
-
-def _missing(plan: Plan, image_id: str, codec: Codec) -> list[Score]:
-    """Return the rows of the metrics that cannot be computed here at all."""
-    missing = {entry.variant for entry in plan.unavailable}
-    return [
-        empty_score(image_id, codec.info.name, column)
-        for column in plan.columns
-        if column.variant in missing
-    ]
-
-
-def _rates(image_id: str, codec: Codec, answer: Reconstruction) -> list[Score]:
-    """Return what the picture costs: bits per pixel, and how much smaller than 8-bit RGB."""
-    name = codec.info.name
-    pixels = answer.pixels.shape[1] * answer.pixels.shape[2]
-    bits = "bpp/measured" if answer.latents is None else "bpp/stored"
-    rates: list[tuple[str, str, float, str]] = [
-        ("bpp", bits, answer.nbits / pixels, "bit/px"),
-        ("stored_bits_ratio", "stored_bits_ratio/rgb8", 24 * pixels / answer.nbits, ""),
-    ]
-    if answer.latents is not None:
-        elements = 3 * pixels / answer.latents.numel()
-        rates.append(("elements_ratio", "elements_ratio", elements, ""))
-    return [Score(image_id, name, WHOLE, WHOLE, *rate) for rate in rates]
-
-
-def _keep(
-    folder: Path,
-    codec: Codec,
-    image_id: str,
-    answer: Reconstruction,
-    rounded: Tensor,
-    error_map: Tensor,
-) -> None:
-    name = codec.info.name
-    keep_picture(folder, name, image_id, to_uint8(rounded))
-    keep_map(folder, name, image_id, error_map, full_scale=1.0)
-    if answer.latents is not None:
-        keep_latents(folder, name, image_id, answer.latents)

@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from .decode import Space
 from .icc_deep import deep_srgb
+from .pixel_modes import Space
 
 _MODES: dict[Space, str] = {"gray": "L", "rgb": "RGB", "cmyk": "CMYK", "lab": "LAB"}
 _PROFILE_SPACES: dict[Space, str] = {"gray": "GRAY", "rgb": "RGB", "cmyk": "CMYK", "lab": "Lab"}
+_ROWS_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,11 @@ def to_8_bits(samples: NDArray[Any]) -> NDArray[np.uint8]:
     """Round uint16 samples to 8 bits, v·255/65535; uint8 samples pass."""
     if samples.dtype == np.uint8:
         return samples
-    return ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    rounded = np.empty(samples.shape, np.uint8)
+    for top in range(0, len(samples), _ROWS_AT_ONCE):
+        rows = slice(top, top + _ROWS_AT_ONCE)
+        rounded[rows] = (samples[rows].astype(np.uint32) + 128) // 257
+    return rounded
 
 
 def _open_profile(
@@ -111,11 +116,15 @@ def _apply(
     transform: ImageCms.ImageCmsTransform, colour: NDArray[np.uint8], space: Space
 ) -> NDArray[np.uint8]:
     plane = colour[..., 0] if space == "gray" else colour
-    image = Image.fromarray(np.ascontiguousarray(plane), _MODES[space])
-    converted = ImageCms.applyTransform(image, transform)
-    if converted is None:
-        raise ValueError("the ICC transform returned no picture")
-    return np.asarray(converted)
+    rgb = np.empty((*colour.shape[:2], 3), np.uint8)
+    for top in range(0, len(rgb), _ROWS_AT_ONCE):
+        rows = slice(top, top + _ROWS_AT_ONCE)
+        image = Image.fromarray(np.ascontiguousarray(plane[rows]), _MODES[space])
+        converted = ImageCms.applyTransform(image, transform)
+        if converted is None:
+            raise ValueError("the ICC transform returned no picture")
+        rgb[rows] = np.asarray(converted)
+    return rgb
 
 
 def _is_srgb(transform: ImageCms.ImageCmsTransform, space: Space) -> bool:

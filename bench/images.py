@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import itertools
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +19,8 @@ from .region_files import MASK_SUFFIX
 from .sample import SAMPLE, sample_paths
 
 _LOOSE_SET = "files"
+_LONGEST_NAME_BYTES = 251
+"""What a suffix leaves of the 255 bytes that file systems give a name."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +67,9 @@ def find_images(
     for done, file in enumerate(sorted(found, key=lambda file: file.image_id)):
         if progress:
             progress(done, len(found))
-        place = (file.image_id, file.image_set, str(file.path))
+        place = (_shown(file.image_id), _shown(file.image_set), _shown(str(file.path)))
         try:
+            _refuse_name(file)
             pixels = read_pixels(file.path, background)
             digest = _sha256(file.path)
         except (ImageError, OSError) as error:
@@ -78,6 +82,28 @@ def find_images(
     return ImageSet(tuple(images), tuple(skipped))
 
 
+def _shown(name: str) -> str:
+    """Return a name with bytes of no UTF-8, as file systems allow, as escapes."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def _refuse_name(file: _Found) -> None:
+    """Refuse a picture whose id cannot name the files that a run keeps of it."""
+    name = PurePath(file.image_id).name
+    try:
+        size_bytes = len(name.encode())
+        str(file.path).encode()
+    except UnicodeEncodeError as error:
+        raise ImageError(
+            f"Cannot use {_shown(name)}: its name is no valid UTF-8. Rename it."
+        ) from error
+    if size_bytes > _LONGEST_NAME_BYTES:
+        raise ImageError(
+            f"Cannot use {name}: its name has {size_bytes} bytes, and a run can keep pictures of "
+            f"names up to {_LONGEST_NAME_BYTES}. Rename it."
+        )
+
+
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -88,7 +114,13 @@ def _collect(sources: Sequence[str]) -> list[_Found]:
     found: dict[Path, _Found] = {}
     sets: Counter[str] = Counter()
     for source in sources:
-        name, files = _read_source(source)
+        try:
+            name, files = _read_source(source)
+        except OSError as error:
+            raise ImageError(
+                f"Cannot look for pictures in {source!r}: {error.strerror}. Check the path and "
+                "its rights."
+            ) from error
         if not files:
             raise ImageError(
                 f"No picture in {source!r}: expected a folder, glob, list (.txt) or file of "
@@ -118,7 +150,9 @@ def _read_source(source: str) -> tuple[str, list[tuple[str, Path]]]:
         fixed = _fixed_part(path)
         matches = fixed.glob(str(path.relative_to(fixed)))
         files = (file for file in matches if _is_picture(file.relative_to(fixed)))
-        return fixed.name or _LOOSE_SET, _below(fixed, filter(Path.is_file, files))
+        return fixed.name or _LOOSE_SET, _below(fixed, itertools.filterfalse(Path.is_dir, files))
+    if os.path.lexists(path):
+        return _LOOSE_SET, [(path.name, path)]
     raise ImageError(f"No picture in {source!r}: there is no such file or folder.")
 
 
@@ -153,7 +187,8 @@ def _walk(root: Path) -> Iterator[Path]:
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
         for name in names:
             path = Path(folder, name)
-            if _is_picture(PurePath(name)) and path.is_file():
+            # Whatever else bears a picture's name is listed with the reason why it is none.
+            if _is_picture(PurePath(name)) and not path.is_dir():
                 yield path
 
 

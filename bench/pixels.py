@@ -69,13 +69,18 @@ def _composite(
 ) -> NDArray[np.uint8]:
     """Return round(255·(colour·a + backdrop·(1-a))), exactly; colour and alpha of either depth."""
     rgb = np.empty(colour.shape, np.uint8)
-    colour_full, alpha_full = np.iinfo(colour.dtype).max, np.iinfo(alpha.dtype).max
+    opaque = int(np.iinfo(alpha.dtype).max)
+    steps = int(np.iinfo(colour.dtype).max) // 255
+    whole = opaque * steps
+    # 65535 squared and half of `whole` are more than 32 bits hold.
+    integer = np.uint32 if whole < 65535 * 257 else np.uint64
+    behind = np.asarray(backdrop, integer) * integer(steps)
     for top in range(0, len(rgb), _ROWS_AT_ONCE):
         rows = slice(top, top + _ROWS_AT_ONCE)
-        opacity = alpha[rows, :, None] / alpha_full
-        levels = colour[rows] * (255 / colour_full)
-        mixed = levels * opacity + np.asarray(backdrop) * (1 - opacity)
-        rgb[rows] = np.rint(mixed)
+        opacity = alpha[rows, :, None].astype(integer)
+        mixed = colour[rows] * opacity + behind * (opaque - opacity)
+        # `whole` is odd: no sum lies half way between two levels.
+        rgb[rows] = (mixed + integer(whole // 2)) // integer(whole)
     return rgb
 
 

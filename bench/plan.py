@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ..metrics import (
     DEFAULT_METRICS,
@@ -21,9 +23,11 @@ from ..metrics import (
 )
 from .codecs import open_codec
 from .codecs.base import Codec
+from .codecs.pca import set_to_fit_on
 from .environment import read_environment
 from .errors import ImageError, RegionError, RunFolderError, SuiteError
 from .images import ImageSet, find_images
+from .pixels import fit_pixels, read_pixels
 from .records import ImageRef, MetricColumn, Region, Unavailable
 from .regions import fit_region, read_regions
 from .store import SCHEMA_VERSION, region_to_json
@@ -74,9 +78,10 @@ def make_plan(suite: Suite, progress: Progress) -> Plan:
     found = _find(suite, progress)
     regions, unused = _place_regions(suite, found.images)
     codecs: list[Codec] = []
-    for spec in suite.codecs:
-        progress("opening codecs", len(codecs), len(suite.codecs))
-        codecs.append(open_codec(spec.name, spec.source, spec.settings))
+    with set_to_fit_on(lambda: _read_set(suite, found.images)):
+        for spec in suite.codecs:
+            progress("opening codecs", len(codecs), len(suite.codecs))
+            codecs.append(open_codec(spec.name, spec.source, spec.settings))
     progress("opening codecs", len(codecs), len(suite.codecs))
     device = "cuda" if torch.cuda.is_available() else "cpu"
     metrics, columns, unavailable = open_metrics(
@@ -181,6 +186,16 @@ def refuse_changes(folder: Path, record: dict[str, Any], plan: Plan) -> None:
 def scored_images(plan: Plan) -> list[ImageRef]:
     """Return the pictures with the size at which they are scored."""
     return [_as_scored(image, plan.suite) for image in plan.found.images]
+
+
+def as_scored(pixels: NDArray[np.uint8], suite: Suite) -> NDArray[np.uint8]:
+    """Return a picture's pixels [H, W, 3] at the size at which they are scored."""
+    return fit_pixels(pixels, suite.size, suite.fit or "crop", suite.background)
+
+
+def _read_set(suite: Suite, images: Sequence[ImageRef]) -> Iterator[NDArray[np.uint8]]:
+    for image in images:
+        yield as_scored(read_pixels(image, suite.background).rgb, suite)
 
 
 def _find(suite: Suite, progress: Progress) -> ImageSet:

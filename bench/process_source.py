@@ -19,14 +19,6 @@ from .suite import CodecSpec
 _PACKAGE = Path(__file__).resolve().parent.parent
 _STOP_S = 10.0
 
-# glibc gives large buffers back to the system and gets them anew, zeroed and elsewhere, at every
-# run: on a CPU that alone makes a process up to some percent faster or slower than its twin.
-_ALLOCATOR = {
-    "MALLOC_MMAP_THRESHOLD_": "2000000000",
-    "MALLOC_TRIM_THRESHOLD_": "2000000000",
-    "MALLOC_TOP_PAD_": "67108864",
-}
-
 
 @dataclass(frozen=True)
 class Request:
@@ -82,7 +74,7 @@ class ProcessSource:
         request = self.request
         self._is_warm = False
         folder = str(self._harness.import_folder)
-        environment = {**_ALLOCATOR, **os.environ, "PYTHONPATH": folder}
+        environment = {**os.environ, "PYTHONPATH": folder}
         # Closed by `stop`; a file, since nobody reads a pipe while the worker runs.
         self._stderr = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
         try:

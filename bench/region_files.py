@@ -19,6 +19,8 @@ from .region_shapes import polygon_mask, runs_mask, runs_of_text
 MASK_SUFFIX = ".mask.png"
 """NAME.REGION.mask.png is the mask of a region of picture NAME."""
 
+_BEYOND = 2**53
+
 
 @dataclass(frozen=True)
 class RegionSource:
@@ -127,8 +129,12 @@ def _numbers(value: Any) -> list[float]:
     if not isinstance(value, list):
         return []
     items = cast(list[Any], value)
-    good = all(isinstance(item, int | float) and not isinstance(item, bool) for item in items)
-    return [float(item) for item in items] if good and np.isfinite(items).all() else []
+    good = all(
+        # Python's JSON has NaN, and whole numbers that no float holds.
+        isinstance(item, int | float) and not isinstance(item, bool) and abs(item) < _BEYOND
+        for item in items
+    )
+    return [float(item) for item in items] if good else []
 
 
 def read_coco(source: RegionSource, pictures: Pictures) -> Iterator[Draft]:
@@ -183,13 +189,20 @@ def _coco_image(entry: dict[str, Any], source: RegionSource, pictures: Pictures)
     return image
 
 
+def _whole(counts: Any) -> list[int] | None:
+    """Return a JSON list of numbers from 0 up as whole ones; None where it is anything else."""
+    numbers = _numbers(counts)
+    good = isinstance(counts, list) and len(numbers) == len(cast(list[Any], counts))
+    return [int(number) for number in numbers] if good and min(numbers, default=0) >= 0 else None
+
+
 def _segmentation(segmentation: Any, image: ImageRef, what: str) -> NDArray[np.bool_] | None:
     """Return the whole-picture mask of COCO polygons or run lengths; None where it is empty."""
     width, height = image.width_px, image.height_px
     mask = np.zeros((height, width), np.bool_)
     if isinstance(segmentation, dict):
         counts: Any = cast(dict[str, Any], segmentation).get("counts")
-        runs = runs_of_text(counts) if isinstance(counts, str) else [int(n) for n in counts]
+        runs = runs_of_text(counts) if isinstance(counts, str) else _whole(counts)
         filled = None if runs is None else runs_mask(runs, width, height)
         if filled is None:
             raise RegionError(f"{what}: its run lengths do not fill {width} x {height} px.")

@@ -71,9 +71,13 @@ def _open(source: str) -> tuple[str, RegionSource]:
     if source == MASKS:
         return "masks", RegionSource(None)
     path = SAMPLE_REGIONS if source == SAMPLE else Path(source).expanduser()
-    if path.is_dir():
+    try:
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except (OSError, ValueError) as error:
+        raise RegionError(f"Cannot read the regions in {source!r}: {error}.") from error
+    if is_folder:
         return "masks", RegionSource(path)
-    if not path.is_file():
+    if not is_file:
         raise RegionError(
             f"No regions in {source!r}: expected a JSON file, a folder of NAME.REGION.mask.png "
             f"files, {MASKS!r} or {SAMPLE!r}."
@@ -99,7 +103,7 @@ def _parse(path: Path) -> Any:
             f"{path.name} is no valid JSON: {error.msg} in line {error.lineno}, "
             f"column {error.colno}."
         ) from error
-    except (OSError, UnicodeDecodeError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RegionError(f"Cannot read the regions in {path.name}: {error}.") from error
 
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from ..metrics import Metric
 from .errors import RunFolderError
+from .pipeline import ReadAhead, file_threads
 from .plan import Progress, open_metrics
 from .records import MetricColumn, Score, Unavailable
 from .scoring import empty_score, prepare_references, score_batch
 from .store import SCORE_COLUMNS, StoredRun, load_run, write_record, write_scores
+from .transfers import upload
 
 
 def add_metrics(
@@ -38,40 +41,62 @@ def add_metrics(
     scores: list[Score] = []
     unavailable = list(missing)
     images = record["images"]
-    for done, image in enumerate(images):
-        progress("scoring", done, len(images))
-        with torch.inference_mode():
-            rows, reasons = _score_picture(run, image["image_id"], metrics)
-        scores += rows
-        unavailable += reasons
-        scores += [
-            empty_score(image["image_id"], codec["name"], column)
-            for codec in record["codecs"]
-            for column in columns
-            if any(entry.variant == column.variant for entry in missing)
-        ]
+    batches = [[image["image_id"]] for image in images]
+    with ReadAhead(lambda image_id: _read(run, image_id), batches, file_threads(device)) as ahead:
+        for done, ((image_id,), (kept,)) in enumerate(ahead):
+            progress("scoring", done, len(images))
+            with torch.inference_mode():
+                rows, reasons = _score_picture(run, image_id, kept, metrics, device)
+            scores += rows
+            unavailable += reasons
+            scores += [
+                empty_score(image_id, codec["name"], column)
+                for codec in record["codecs"]
+                for column in columns
+                if any(entry.variant == column.variant for entry in missing)
+            ]
     progress("scoring", len(images), len(images))
     _replace(run, scores, unavailable, columns)
     return load_run(run.folder)
 
 
+@dataclass(frozen=True)
+class _Kept:
+    """What a run kept of a picture, uint8 [H, W, 3]: the reference, and by codec what it made."""
+
+    reference: NDArray[np.uint8] | None
+    reconstructions: dict[str, NDArray[np.uint8]]
+
+
+def _read(run: StoredRun, image_id: str) -> _Kept:
+    names = [str(codec["name"]) for codec in run.record["codecs"]]
+    paths = {name: run.reconstruction_path(name, image_id) for name in names}
+    reference = run.reference_path(image_id)
+    return _Kept(
+        None if reference is None else _pixels(reference),
+        {name: _pixels(path) for name, path in paths.items() if path is not None},
+    )
+
+
+def _pixels(path: Path) -> NDArray[np.uint8]:
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
 def _score_picture(
-    run: StoredRun, image_id: str, metrics: Sequence[Metric]
+    run: StoredRun, image_id: str, kept: _Kept, metrics: Sequence[Metric], device: str
 ) -> tuple[list[Score], list[Unavailable]]:
     regions = [region for region in run.regions if region.image_id == image_id]
-    reference = _read(run.reference_path(image_id))
     scores: list[Score] = []
     unavailable: list[Unavailable] = []
-    if reference is not None:
+    if kept.reference is not None:
+        reference = upload([kept.reference], torch.device(device))
         references = prepare_references(metrics, [image_id], [regions], reference)
-        for codec in run.record["codecs"]:
-            reconstruction = _read(run.reconstruction_path(codec["name"], image_id))
-            if reconstruction is not None:
-                picture = score_batch(
-                    metrics, references, codec["name"], reconstruction, rounded=True
-                )[0]
-                scores += picture.scores
-                unavailable += picture.unavailable
+        for name, pixels in kept.reconstructions.items():
+            reconstruction = upload([pixels], reference.device)
+            picture = score_batch(metrics, references, name, reconstruction, rounded=True)[0]
+            scores += picture.scores
+            unavailable += picture.unavailable
     scored = {score.codec for score in scores}
     for codec in run.record["codecs"]:
         if codec["name"] not in scored:
@@ -106,12 +131,3 @@ def _replace(
     record["unavailable"] += [asdict(entry) for entry in unavailable]
     write_scores(run.folder, pd.DataFrame(pd.concat(frames, ignore_index=True)))
     write_record(run.folder, record)
-
-
-def _read(path: Path | None) -> torch.Tensor | None:
-    """Return a kept picture as float32 [1, 3, H, W] in [0, 1]."""
-    if path is None:
-        return None
-    with Image.open(path) as image:
-        pixels = np.asarray(image.convert("RGB"))
-    return torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float().div(255).contiguous()

@@ -7,68 +7,71 @@ finished picture leaves one JSON part; the last step gathers the parts into `sco
 from __future__ import annotations
 
 import base64
-import hashlib
-import io
 import json
-import os
-import shutil
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from .atomic_write import is_leftover, remove_leftovers, write_atomic, write_json
 from .errors import RunFolderError
-from .records import REFERENCE, Region, Score, Timing, Unavailable
+from .records import REFERENCE, Region
+from .run_lock import LOCK_NAME
+from .run_parts import (
+    RunFolderWarning,
+    finished_images,
+    part_path,
+    read_parts,
+    remove_parts,
+    write_part,
+)
+from .run_tables import (
+    LATENT_COLUMNS,
+    SCORE_COLUMNS,
+    TIMING_COLUMNS,
+    TREND_COLUMNS,
+    read_table,
+    write_latents,
+    write_scores,
+    write_timings,
+    write_trend,
+)
+
+__all__ = [
+    "LATENT_COLUMNS",
+    "SCHEMA_VERSION",
+    "SCORE_COLUMNS",
+    "TIMING_COLUMNS",
+    "TREND_COLUMNS",
+    "RunFolderWarning",
+    "StoredRun",
+    "clean_up",
+    "create_run",
+    "finish_run",
+    "finished_images",
+    "load_run",
+    "part_path",
+    "picture_path",
+    "read_record",
+    "refuse_used_folder",
+    "region_from_json",
+    "region_to_json",
+    "write_atomic",
+    "write_json",
+    "write_latents",
+    "write_part",
+    "write_record",
+    "write_scores",
+    "write_timings",
+    "write_trend",
+]
 
 SCHEMA_VERSION = 1
-TIMING_COLUMNS = (
-    *(entry.name for entry in fields(Timing)),
-    "p50_ms",
-    "p90_ms",
-    "p99_ms",
-    "images_per_s",
-    "megapixels_per_s",
-    "tflops",
-    "share_of_peak",
-)
-"""The fields of Timing, `settings`, `before` and `after` as JSON, and what follows from them."""
-
-TREND_COLUMNS = (
-    "cell",
-    "measure",
-    "unit",
-    "created",
-    "commit",
-    "fingerprint",
-    "value",
-    "is_step",
-)
-"""What the history held of a run's cells when it ended: a row a measurement, oldest first."""
-
-SCORE_COLUMNS = ("image_id", "codec", "region", "kind", "metric", "variant", "value", "unit")
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file that is seen either whole or not at all, even after a power cut."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}-{hash(path.name) & 0xFFFFFF:x}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically, readable by eye."""
-    write_atomic(path, (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode())
+_RECORD = {"finished": bool, "images": list, "unavailable": list}
+"""What is read of every run.json, and what it is."""
 
 
 def region_to_json(region: Region) -> dict[str, Any]:
@@ -104,12 +107,20 @@ class StoredRun:
     @cached_property
     def timings(self) -> pd.DataFrame:
         """One row a timed cell: TIMING_COLUMNS; without rows where nothing was timed."""
-        return _read_table(self.folder / "timings.parquet", TIMING_COLUMNS)
+        return read_table(self.folder / "timings.parquet", TIMING_COLUMNS)
 
     @cached_property
     def trend(self) -> pd.DataFrame:
         """One row an earlier or present measurement of this run's cells: TREND_COLUMNS."""
-        return _read_table(self.folder / "trend.parquet", TREND_COLUMNS)
+        return read_table(self.folder / "trend.parquet", TREND_COLUMNS)
+
+    @cached_property
+    def latents(self) -> pd.DataFrame:
+        """One row a channel of each codec with latents: LATENT_COLUMNS; without rows in old runs.
+
+        What is told of a codec as a whole is in `record["latents"]`.
+        """
+        return read_table(self.folder / "latents.parquet", LATENT_COLUMNS)
 
     @cached_property
     def images(self) -> pd.DataFrame:
@@ -152,6 +163,17 @@ class StoredRun:
         path = picture_path(self.folder, room, codec, image_id, suffix)
         return path if path.is_file() else None
 
+    def show(self, image_id: str) -> Any:
+        """Return the viewer of one picture, which a notebook shows as the cell's result.
+
+        Args:
+            image_id: the picture, with or without its ending and folder where that is clear.
+        Raises: RunFolderError where there is no such picture, or nothing of it was kept.
+        """
+        from ..reports.viewer_notebook import inline_viewer
+
+        return inline_viewer(self, image_id)
+
     def _repr_html_(self) -> str:
         """Show a notebook the mean of each metric over whole pictures, a row a codec."""
         whole = self.scores[self.scores["region"] == "whole"]
@@ -164,21 +186,43 @@ class StoredRun:
 
 def create_run(folder: Path, record: dict[str, Any]) -> None:
     """Make a new run folder with its run.json; refuse one that holds anything already."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        resume = (
-            f"go on with it by --resume {folder}, or " if _record_path(folder).is_file() else ""
-        )
-        raise RunFolderError(
-            f"Cannot start a run in {folder}: it is not an empty folder. "
-            f"Please {resume}choose another --out."
-        )
+    refuse_used_folder(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(folder)
         write_record(folder, record)
     except OSError as error:
         raise RunFolderError(
             f"Cannot write the run folder {folder}: {error.strerror}. Choose another --out."
         ) from error
+
+
+def refuse_used_folder(folder: Path) -> None:
+    """Refuse a folder that holds more than what a run leaves that was killed before it began.
+
+    Raises: RunFolderError.
+    """
+    if not folder.exists() or (folder.is_dir() and all(map(_is_ours, folder.iterdir()))):
+        return
+    resume = f"go on with it by --resume {folder}, or " if _record_path(folder).is_file() else ""
+    raise RunFolderError(
+        f"Cannot start a run in {folder}: it is not an empty folder. "
+        f"Please {resume}choose another --out."
+    )
+
+
+def _is_ours(path: Path) -> bool:
+    return path.name == LOCK_NAME or is_leftover(path)
+
+
+def clean_up(folder: Path) -> None:
+    """Remove what a killed run left: half-written files, and parts that are in its tables.
+
+    Nobody else may be writing in the folder.
+    """
+    remove_leftovers(folder)
+    if read_record(folder)["finished"]:
+        remove_parts(folder)
 
 
 def read_record(folder: Path) -> dict[str, Any]:
@@ -190,10 +234,7 @@ def read_record(folder: Path) -> dict[str, Any]:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise RunFolderError(
-            f"{folder} is no run folder: it has no readable run.json ({error.strerror}). "
-            "Give the folder that `vaebench run` wrote."
-        ) from error
+        raise RunFolderError(_no_record(folder, error)) from error
     except ValueError as error:
         raise RunFolderError(f"{path} is damaged: {error}. Make the run again.") from error
     version = record.get("schema_version") if isinstance(record, dict) else None
@@ -202,7 +243,26 @@ def read_record(folder: Path) -> dict[str, Any]:
             f"{path} has schema version {version}, this vaebench reads up to {SCHEMA_VERSION}. "
             "Install a newer vaebench."
         )
+    for key, kind in _RECORD.items():
+        if not isinstance(record.get(key), kind):
+            raise RunFolderError(
+                f"{path} is damaged: {key} is {type(record.get(key)).__name__}, not "
+                f"{kind.__name__}. Make the run again."
+            )
     return record
+
+
+def _no_record(folder: Path, error: OSError) -> str:
+    left = list(folder.iterdir()) if folder.is_dir() else []
+    if left and all(map(_is_ours, left)):
+        return (
+            f"{folder} is no run folder yet: its run was stopped before it began to score. "
+            f"Start it again with --out {folder}."
+        )
+    return (
+        f"{folder} is no run folder: it has no readable run.json ({error.strerror}). "
+        "Give the folder that `vaebench run` wrote."
+    )
 
 
 def write_record(folder: Path, record: dict[str, Any]) -> None:
@@ -210,92 +270,14 @@ def write_record(folder: Path, record: dict[str, Any]) -> None:
     write_json(_record_path(folder), record)
 
 
-def write_part(
-    folder: Path, image_id: str, scores: Sequence[Score], unavailable: Sequence[Unavailable]
-) -> None:
-    """Mark a picture as finished, with its scores; it is never scored again."""
-    part = {
-        "image_id": image_id,
-        "scores": [asdict(score) for score in scores],
-        "unavailable": [asdict(entry) for entry in unavailable],
-    }
-    write_json(_part_path(folder, image_id), part)
-
-
-def finished_images(folder: Path) -> set[str]:
-    """Return the image_ids whose part is on disk."""
-    parts = (folder / "parts").glob("*.json")
-    return {json.loads(path.read_text(encoding="utf-8"))["image_id"] for path in parts}
-
-
 def finish_run(folder: Path, record: dict[str, Any]) -> None:
     """Gather the parts, in the order of the record's images, into scores.parquet."""
-    frame, unavailable = _read_parts(folder, record)
+    frame, unavailable = read_parts(folder, record)
     write_scores(folder, frame)
     record["unavailable"] = _unique([*record["unavailable"], *unavailable])
     record["finished"] = True
     write_record(folder, record)
-    shutil.rmtree(folder / "parts", ignore_errors=True)
-
-
-def write_scores(folder: Path, frame: pd.DataFrame) -> None:
-    """Write scores.parquet: exactly SCORE_COLUMNS, null where a metric was unavailable."""
-    import pyarrow as pa
-
-    schema = pa.schema(
-        [(name, pa.float64() if name == "value" else pa.string()) for name in SCORE_COLUMNS]
-    )
-    _write_table(folder / "scores.parquet", frame, schema)
-
-
-def _write_table(path: Path, frame: pd.DataFrame, schema: Any) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    columns = [str(name) for name in schema.names]
-    frame = frame.reindex(columns=columns)
-    table = pa.Table.from_pandas(frame, schema, preserve_index=False)
-    sink = io.BytesIO()
-    pq.write_table(table, sink)
-    write_atomic(path, sink.getvalue())
-
-
-def write_timings(folder: Path, timings: Sequence[Timing]) -> None:
-    """Write timings.parquet: exactly TIMING_COLUMNS; the raw samples are lists of milliseconds."""
-    rows = [_timing_row(timing) for timing in timings]
-    _write_table(folder / "timings.parquet", pd.DataFrame(rows), _timing_schema())
-
-
-def _timing_row(timing: Timing) -> dict[str, Any]:
-    row = {**asdict(timing), **{f"p{p}_ms": timing.percentile_ms(p) for p in (50, 90, 99)}}
-    for name in ("images_per_s", "megapixels_per_s", "tflops", "share_of_peak"):
-        row[name] = getattr(timing, name)
-    for name in ("settings", "before", "after"):
-        row[name] = None if row[name] is None else json.dumps(row[name], sort_keys=True)
-    return row
-
-
-def _timing_schema() -> Any:
-    import pyarrow as pa
-
-    types = {
-        **dict.fromkeys(("batch", "height_px", "width_px", "threads", "warmup_runs"), pa.int64()),
-        **dict.fromkeys(("peak_bytes", "peak_reserved_bytes", "flop"), pa.int64()),
-        **dict.fromkeys(("settled", "throttled"), pa.bool_()),
-        **dict.fromkeys(("samples_ms", "wall_ms"), pa.list_(pa.float64())),
-        **dict.fromkeys(("first_call_ms", "device_peak_tflops"), pa.float64()),
-        **dict.fromkeys(TIMING_COLUMNS[len(fields(Timing)) :], pa.float64()),
-    }
-    return pa.schema([(name, types.get(name, pa.string())) for name in TIMING_COLUMNS])
-
-
-def write_trend(folder: Path, trend: pd.DataFrame) -> None:
-    """Write trend.parquet: exactly TREND_COLUMNS."""
-    import pyarrow as pa
-
-    types = {"value": pa.float64(), "is_step": pa.bool_()}
-    schema = pa.schema([(name, types.get(name, pa.string())) for name in TREND_COLUMNS])
-    _write_table(folder / "trend.parquet", trend, schema)
+    remove_parts(folder)
 
 
 def load_run(folder: str | Path) -> StoredRun:
@@ -306,44 +288,20 @@ def load_run(folder: str | Path) -> StoredRun:
     folder = Path(folder)
     record = read_record(folder)
     if not record["finished"]:
-        frame, unavailable = _read_parts(folder, record)
-        record["unavailable"] = _unique([*record["unavailable"], *unavailable])
-        return StoredRun(folder, record, frame)
+        frame, unavailable = read_parts(folder, record)
+        now = read_record(folder)
+        if not now["finished"]:
+            record["unavailable"] = _unique([*record["unavailable"], *unavailable])
+            return StoredRun(folder, record, frame)
+        # It ended while its parts were being read, and took them away.
+        record = now
     return StoredRun(folder, record, _read_scores(folder / "scores.parquet"))
 
 
 def _read_scores(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise RunFolderError(f"Cannot read {path}: it is gone. Restore it, or make the run again.")
-    return _read_table(path, SCORE_COLUMNS)
-
-
-def _read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    if not path.is_file():
-        return pd.DataFrame(columns=pd.Index(columns))
-    try:
-        frame = pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise RunFolderError(
-            f"Cannot read {path}: {error}. Restore it, or make the run again."
-        ) from error
-    missing = [name for name in columns if name not in frame.columns]
-    if missing:
-        raise RunFolderError(f"{path} lacks the columns {', '.join(missing)}. Make the run again.")
-    return frame
-
-
-def _read_parts(folder: Path, record: dict[str, Any]) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
-    scores: list[dict[str, Any]] = []
-    unavailable: list[dict[str, Any]] = []
-    for image in record["images"]:
-        path = _part_path(folder, image["image_id"])
-        if path.is_file():
-            part = json.loads(path.read_text(encoding="utf-8"))
-            scores.extend(part["scores"])
-            unavailable.extend(part["unavailable"])
-    frame = pd.DataFrame(scores, columns=pd.Index(SCORE_COLUMNS))
-    return frame.astype({"value": "float64"}), unavailable
+    return read_table(path, SCORE_COLUMNS)
 
 
 def _unique(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -352,7 +310,3 @@ def _unique(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _record_path(folder: Path) -> Path:
     return folder / "run.json"
-
-
-def _part_path(folder: Path, image_id: str) -> Path:
-    return folder / "parts" / f"{hashlib.sha256(image_id.encode()).hexdigest()[:20]}.json"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Final
 
 import torch
@@ -58,14 +59,22 @@ def lab(pictures: Tensor) -> Tensor:
     linear = torch.where(
         encoded > 0.04045, ((encoded + 0.055) / 1.055).clamp_(min=0.0).pow(2.4), encoded / 12.92
     )
-    matrix = linear.new_tensor(XYZ_FROM_RGB) / linear.new_tensor(D65_WHITE)[:, None]
-    ratio = torch.einsum("ij,...jhw->...ihw", matrix, linear)
+    ratio = torch.einsum("ij,...jhw->...ihw", _to_white(linear.device), linear)
     # Cube root as CIE 15 has it, with its linear toe below (6/29)³.
     response = torch.where(
         ratio > 0.008856, ratio.clamp(min=0.0).pow(1.0 / 3.0), 7.787 * ratio + 16.0 / 116.0
     )
     x, y, z = response.unbind(dim=-3)
     return torch.stack([116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)], dim=-3)
+
+
+@lru_cache(maxsize=8)
+def _to_white(device: torch.device) -> Tensor:
+    """Return linear sRGB to X, Y, Z over white; kept, since a copy to a GPU is waited for."""
+    # Made outside inference mode, so that any caller may use what is kept.
+    with torch.inference_mode(False):
+        white = torch.tensor(D65_WHITE, dtype=torch.float64)
+        return (torch.tensor(XYZ_FROM_RGB, dtype=torch.float64) / white[:, None]).to(device)
 
 
 def delta_e(reference: Tensor, other: Tensor) -> Tensor:

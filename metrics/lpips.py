@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .base import MetricUnavailable, Result
 from .info import DescribedMetric, MetricContext, MetricInfo
-from .pictures import check_pair, check_pictures, check_side
+from .pictures import check_pair, check_pictures, check_side, groups
 from .trunk_weights import trunk_weights
 from .trunks import Trunk
 
@@ -44,7 +44,11 @@ class LPIPS(DescribedMetric):
         linear = _linear_layers(trunk)
         self.weights_path, weights = trunk_weights(trunk, context.weights)
         self._weights = {key: self._placed(value) for key, value in weights.items()}
-        self._linear = [layer.to(self._device) for layer in linear]
+        self._linear = [layer.flatten().to(self._device) for layer in linear]
+        # [0, 1] to [-1, 1], then by SHIFT and SCALE, in one step.
+        shift, scale = (torch.tensor(x, dtype=torch.float64)[:, None, None] for x in (SHIFT, SCALE))
+        self._gain = (2 / scale).to(self._device, torch.float32)
+        self._offset = ((-1 - shift) / scale).to(self._device, torch.float32)
 
     def _placed(self, tensor: Tensor) -> Tensor:
         # Channels-last convolutions take about half the time on a CPU.
@@ -53,13 +57,13 @@ class LPIPS(DescribedMetric):
 
     @torch.no_grad()
     def prepare(self, reference: Tensor) -> tuple[torch.Size, list[list[Tensor]]]:
-        """Return the shape and, for each picture, its normalised features at every layer.
+        """Return the shape and, for each group of pictures, normalised features at every layer.
 
         Raises: MetricUnavailable where the pictures are too small for the trunk's last layer.
         """
         check_pictures(reference)
         check_side(f"LPIPS ({self._trunk.name})", reference, self._trunk.smallest_px)
-        return reference.shape, [self._features(picture) for picture in reference]
+        return reference.shape, [self._features(reference[one]) for one in groups(reference)]
 
     @torch.no_grad()
     def compare(
@@ -75,44 +79,41 @@ class LPIPS(DescribedMetric):
         shape, references = prepared
         check_pair(shape, reconstruction)
         side = shape[-2:]
-        values = torch.zeros(len(references), dtype=torch.float64)
-        maps = torch.zeros(len(references), *side) if want_maps else None
-        # One picture at a time bounds memory, and a picture's value cannot depend on its batch.
-        for index, (reference, picture) in enumerate(zip(references, reconstruction, strict=True)):
-            planes = self._distances(reference, self._features(picture))
-            values[index] = sum(float(plane.mean(dtype=torch.float64)) for plane in planes)
-            if maps is not None:
-                maps[index] = _upsampled_sum(planes, side).cpu()
+        values = torch.zeros(shape[0], dtype=torch.float64, device=self._device)
+        maps = torch.zeros(shape[0], *side, device=self._device) if want_maps else None
+        for one, reference in zip(groups(reconstruction), references, strict=True):
+            for plane in self._distances(reference, self._features(reconstruction[one])):
+                values[one] += plane.mean(dim=(1, 2), dtype=torch.float64)
+                if maps is not None:
+                    maps[one] += _upsampled(plane, side)
         device = reconstruction.device
         return Result(values.to(device), None if maps is None else maps.to(device))
 
-    def _features(self, picture: Tensor) -> list[Tensor]:
-        pixels = picture.to(self._device, torch.float32)[None] * 2.0 - 1.0
-        shift = pixels.new_tensor(SHIFT)[:, None, None]
-        scale = pixels.new_tensor(SCALE)[:, None, None]
-        pixels = ((pixels - shift) / scale).contiguous(memory_format=torch.channels_last)
+    def _features(self, pictures: Tensor) -> list[Tensor]:
+        """Return the features of [N, 3, H, W] at every layer, [N, h, w, C] of length 1."""
+        pixels = pictures.to(self._device, torch.float32)
+        pixels = pixels.mul(self._gain).add_(self._offset)
+        pixels = pixels.contiguous(memory_format=torch.channels_last)
         # TF32, cuDNN's default, keeps 10 bits of mantissa: LPIPS would differ between devices.
         with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
             layers = self._trunk.features(self._weights, pixels)
-        return [_normalised(layer) for layer in layers]
+        return [_normalised(layer.permute(0, 2, 3, 1)) for layer in layers]
 
     def _distances(self, reference: list[Tensor], reconstruction: list[Tensor]) -> list[Tensor]:
+        """Return each layer's Σ_c w_c (ŷ_c - ŷ0_c)², [N, h, w]; the reconstruction is used up."""
         return [
-            ((x - y).square_() * weight).sum(dim=1, keepdim=True)
+            y.sub_(x).square_() @ weight
             for x, y, weight in zip(reference, reconstruction, self._linear, strict=True)
         ]
 
 
 def _normalised(features: Tensor) -> Tensor:
-    norm = features.square().sum(dim=1, keepdim=True).sqrt_()
-    return features / (norm + EPSILON)
+    norm = torch.linalg.vector_norm(features, dim=-1, keepdim=True)
+    return features / norm.add_(EPSILON)
 
 
-def _upsampled_sum(planes: list[Tensor], side: torch.Size) -> Tensor:
-    total = torch.zeros(side, device=planes[0].device)
-    for plane in planes:
-        total += F.interpolate(plane, size=side, mode="bilinear", align_corners=False)[0, 0]
-    return total
+def _upsampled(plane: Tensor, side: torch.Size) -> Tensor:
+    return F.interpolate(plane[:, None], size=side, mode="bilinear", align_corners=False)[:, 0]
 
 
 def _linear_layers(trunk: Trunk) -> list[Tensor]:

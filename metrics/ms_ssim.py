@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 import torch
@@ -10,8 +11,9 @@ from torch import Tensor
 
 from .base import Result
 from .info import DescribedMetric, colour_info
-from .pictures import check_pair, check_pictures, check_side
-from .ssim import BELL, WINDOW_PX, Moments, Taps, moments, similarity
+from .pictures import check_pair, check_pictures, check_side, groups
+from .separable import Taps
+from .ssim import BELL, WINDOW_PX, Moments, contrast_structure, luminance, moments
 
 MS_SSIM_INFO: Final = colour_info("ms-ssim", "", True, "gauss11-5scale-rgb")
 
@@ -33,18 +35,22 @@ class MSSSIM(DescribedMetric):
     def __init__(self) -> None:
         super().__init__(MS_SSIM_INFO)
 
-    def prepare(self, reference: Tensor) -> tuple[torch.Size, list[list[list[Moments]]]]:
-        """Return the shape and, for each plane of each picture, the moments at every scale.
+    @torch.no_grad()
+    def prepare(self, reference: Tensor) -> tuple[torch.Size, list[list[Moments]]]:
+        """Return the shape and, for each group of pictures, their moments at every scale.
 
         Raises: MetricUnavailable where a side is below 161 px.
         """
         check_pictures(reference)
         check_side("MS-SSIM", reference, SMALLEST_PX)
-        return reference.shape, [[_pyramid(plane) for plane in picture] for picture in reference]
+        return reference.shape, [
+            [moments(rows, TAPS) for rows in _scales(reference[one])] for one in groups(reference)
+        ]
 
+    @torch.no_grad()
     def compare(
         self,
-        prepared: tuple[torch.Size, list[list[list[Moments]]]],
+        prepared: tuple[torch.Size, list[list[Moments]]],
         reconstruction: Tensor,
         want_maps: bool,
     ) -> Result:
@@ -55,30 +61,33 @@ class MSSSIM(DescribedMetric):
         shape, references = prepared
         check_pair(shape, reconstruction)
         values = [
-            torch.stack([_ms_ssim(x, _pyramid(y)) for x, y in zip(planes, picture, strict=True)])
-            for planes, picture in zip(references, reconstruction, strict=True)
+            _ms_ssim(reference, _scales(reconstruction[one]))
+            for one, reference in zip(groups(reconstruction), references, strict=True)
         ]
-        per_plane = torch.stack(values) if values else reconstruction.new_zeros(0, 3)
-        return Result(per_plane.mean(dim=1, dtype=torch.float64))
+        per_plane = torch.cat(values) if values else reconstruction.new_zeros(0)
+        return Result(per_plane.view(-1, 3).mean(dim=1, dtype=torch.float64))
 
 
-def _pyramid(plane: Tensor) -> list[Moments]:
-    pixels = plane.to(torch.float64)
-    scales = [moments(pixels, TAPS)]
-    for _ in WEIGHTS[1:]:
-        height_px, width_px = pixels.shape
-        padding_px = (height_px % 2, width_px % 2)
-        pixels = F.avg_pool2d(pixels[None], kernel_size=2, padding=padding_px)[0]
-        scales.append(moments(pixels, TAPS))
-    return scales
+def _scales(pictures: Tensor) -> Iterator[Tensor]:
+    """Yield the planes of [N, 3, H, W] at each scale, float64 [H, 3·N, W]."""
+    planes = pictures.flatten(0, 1).to(torch.float64)
+    for scale in range(len(WEIGHTS)):
+        if scale:
+            height_px, width_px = planes.shape[1:]
+            padding_px = (height_px % 2, width_px % 2)
+            planes = F.avg_pool2d(planes, kernel_size=2, padding=padding_px)
+        yield planes.transpose(0, 1).contiguous()
 
 
-def _ms_ssim(reference: list[Moments], reconstruction: list[Moments]) -> Tensor:
-    """Return SSIM_M^β_M · Π cs_j^β_j over the scales j < M of one plane (eq. 7)."""
-    product = reference[0].mean.new_ones(())
-    for scale, weight in enumerate(WEIGHTS):
-        luminance, contrast_structure = similarity(reference[scale], reconstruction[scale], TAPS)
-        last = scale == len(WEIGHTS) - 1
-        terms = luminance * contrast_structure if last else contrast_structure
-        product = product * terms.mean().relu() ** weight
+def _ms_ssim(references: list[Moments], scales: Iterator[Tensor]) -> Tensor:
+    """Return SSIM_M^β_M · Π cs_j^β_j over the scales j < M of each plane, [P] (eq. 7)."""
+    product = references[0].mean.new_ones(references[0].mean.shape[1])
+    for weight, reference, rows in zip(WEIGHTS, references, scales, strict=True):
+        total = torch.zeros_like(product)
+        for here, mean, structure in contrast_structure(reference, rows, TAPS):
+            if reference is references[-1]:
+                structure.mul_(luminance(reference.mean[here], mean))
+            total += structure.sum(dim=(0, 2))
+        windows = reference.mean[:, 0].numel()
+        product *= (total / windows).relu() ** weight
     return product

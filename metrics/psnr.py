@@ -25,30 +25,36 @@ def decibels(mse: float) -> float:
     return -10.0 * math.log10(mse) if mse > 0.0 else math.inf
 
 
-def squared_error(reference: Tensor, reconstruction: Tensor) -> Tensor:
-    """Return the squared error of [N, 3, H, W], averaged over colours, as float64 [N, H, W]."""
-    return (reconstruction.to(torch.float64) - reference).square_().mean(dim=1)
-
-
 class _PerPixel(DescribedMetric):
     """A metric that averages an error per pixel; the reference is kept in float64."""
 
+    @torch.no_grad()
     def prepare(self, reference: Tensor) -> Tensor:
         """Return the reference in float64."""
         check_pictures(reference)
         return reference.to(torch.float64)
 
+    @torch.no_grad()
     def compare(self, prepared: Tensor, reconstruction: Tensor, want_maps: bool) -> Result:
-        """Return the pooled mean of the error map of each picture, and the maps."""
-        check_pair(prepared.shape, reconstruction)
-        maps = self.errors(prepared, reconstruction)
-        means = picture_means(maps)
-        values = means.new_tensor([self.pool(mean) for mean in means.tolist()])
-        return Result(values, maps if want_maps else None)
+        """Return the pooled mean of the error map of each picture, and the maps.
 
-    def errors(self, reference: Tensor, reconstruction: Tensor) -> Tensor:
-        """Return the error of every pixel, float64 [N, H, W]."""
-        return squared_error(reference, reconstruction)
+        Raises: ShapeMismatch.
+        """
+        check_pair(prepared.shape, reconstruction)
+        maps = torch.zeros_like(prepared[:, 0])
+        # Channel by channel: three planes of float64 at once leave a processor's cache.
+        for reference, channel in zip(prepared.unbind(1), reconstruction.unbind(1), strict=True):
+            self.add_error(maps, channel.to(torch.float64) - reference)
+        maps /= prepared.shape[1]
+        return Result(self.pooled(picture_means(maps)), maps if want_maps else None)
+
+    def add_error(self, total: Tensor, difference: Tensor) -> None:
+        """Add the squared error of one channel, float64 [N, H, W], to `total`."""
+        total.addcmul_(difference, difference)
+
+    def pooled(self, means: Tensor) -> Tensor:
+        """Return `pool` of every mean, on the device where they are."""
+        return means
 
 
 class MSE(_PerPixel):
@@ -71,6 +77,10 @@ class PSNR(_PerPixel):
         """Return the PSNR of a mean squared error, in dB."""
         return decibels(mean)
 
+    def pooled(self, means: Tensor) -> Tensor:
+        """Return the PSNR of every mean squared error, in dB."""
+        return means.log10().mul_(-10)
+
 
 class MAE(_PerPixel):
     """Mean absolute error of RGB in [0, 1]. The map is the absolute error of each pixel."""
@@ -78,6 +88,6 @@ class MAE(_PerPixel):
     def __init__(self) -> None:
         super().__init__(MAE_INFO)
 
-    def errors(self, reference: Tensor, reconstruction: Tensor) -> Tensor:
-        """Return the absolute error of every pixel, float64 [N, H, W]."""
-        return (reconstruction.to(torch.float64) - reference).abs_().mean(dim=1)
+    def add_error(self, total: Tensor, difference: Tensor) -> None:
+        """Add the absolute error of one channel, float64 [N, H, W], to `total`."""
+        total.add_(difference.abs_())

@@ -1,4 +1,4 @@
-"""comparison.html: one page that opens from disk, without network, server or script."""
+"""comparison.html: one page that opens from disk, without network or server."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from ..bench.comparison_store import StoredComparison
 from ..bench.records import WHOLE
 from ..bench.store import write_atomic
+from . import viewer
 from .columns import NOT_APPLICABLE, UNAVAILABLE, Column
 from .comparison_gallery import changed_column, changes_of, error_top, patches_of
 from .comparison_rows import (
@@ -19,10 +20,12 @@ from .comparison_rows import (
     metric_columns,
 )
 from .comparison_tables import comparison_sections, quoted_sections
+from .comparison_viewer import compared_pictures, pair_address, picture_name
 from .comparison_words import headlines, left_out
 from .html import SHOWN_ROWS, Drawn
-from .page import render
+from .page import TABLE_SCRIPTS, page_frame, render
 from .pictures import colour_table, error_colours
+from .thumbnails import Thumbnails
 
 OPEN_CODECS = 2
 """Codecs whose pictures and full tables are unfolded; those of more would hide the rest."""
@@ -48,17 +51,40 @@ def write_comparison_html(
     drawn: Sequence[Drawn],
     missing: dict[str, str],
     written: Sequence[str],
+    *,
+    single_file: bool = False,
 ) -> Path:
-    """Write comparison.html into the comparison folder.
+    """Write comparison.html, and the thumbnails that it shows, into the comparison folder.
 
     Args:
         drawn: the plots that were written. missing: why the others were not, by name.
         written: the tables that were written, by name.
+        single_file: whether the page holds pictures and plots itself.
     """
     path = comparison.folder / "comparison.html"
-    write_atomic(
-        path, render("comparison.html.j2", _view(comparison, drawn, missing, written)).encode()
+    thumbnails = Thumbnails(comparison.folder)
+
+    def thumbnail(below: str, is_map: bool) -> str | None:
+        """Return the thumbnail of a picture that the comparison kept."""
+        make = thumbnails.error_map if is_map else thumbnails.picture
+        return make(comparison.folder / below)
+
+    pictures = compared_pictures(comparison)
+    looked_at = viewer.viewer_view(pictures, single_file=single_file)
+    if looked_at and not single_file:
+        viewer.write_viewer_files(pictures)
+    view = _view(comparison, drawn, missing, written)
+    chapters = [*([("viewer", "Look closer")] if looked_at else []), *CHAPTERS]
+    frame = page_frame(
+        comparison.folder,
+        [*(viewer.SCRIPTS if looked_at else ("state.js",)), *TABLE_SCRIPTS],
+        ["report.css", "comparison.css", *(viewer.STYLES if looked_at else ())],
+        single_file=single_file,
+        beside=() if single_file or not looked_at else viewer.SCRIPT_SOURCES,
     )
+    more = {"chapters": chapters, "thumbnail": thumbnail, "viewer": looked_at}
+    write_atomic(path, render("comparison.html.j2", {**view, **more, **frame}).encode())
+    thumbnails.remove_stale()
     return path
 
 
@@ -81,7 +107,8 @@ def _view(
         "record": record,
         "codecs": codecs,
         "open_codecs": OPEN_CODECS,
-        "chapters": CHAPTERS,
+        "address": pair_address,
+        "picture_name": picture_name,
         "headlines": headlines(comparison),
         "left_out": left_out(comparison),
         "protocol": _protocol(record),

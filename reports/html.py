@@ -1,65 +1,100 @@
-"""report.html: one page that opens from disk, without network, server or script."""
+"""report.html: one page that opens from disk, without network or server."""
 
 from __future__ import annotations
 
-import hashlib
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
-
-import pandas as pd
+from typing import Any
 
 from ..bench.store import StoredRun, write_atomic
-from . import findings, speed
-from .columns import Column, primary_column, quality_columns, rate_columns
+from . import findings, speed, viewer
+from .addresses import view_address
+from .columns import primary_column
 from .definitions import explain, explain_speed
-from .markup import mean_text, notes, sections
-from .page import render
+from .heading import leading, protocol, question
+from .latent_health import latent_findings, latent_sections
+from .markup import notes, sections
+from .overview import gap_rows, overview
+from .page import TABLE_SCRIPTS, page_frame, render
 from .pictures import colour_table, error_colours, picture_rows, region_strips, scale_of
+from .plot_points import PlotPoints
 from .plots.error_maps import missing_maps, scale_label
-from .reading import Section
-from .tables import codec_names, per_image, per_region, summary, unavailable, worst
-from .timings import CPU, devices_of, timed_cells, timing_sections
+from .score_table import score_table
+from .tables import scored_images, summary, unavailable, worst
+from .thumbnails import Thumbnails
+from .timings import timed_cells, timing_sections
+from .viewer_facts import kept_pictures
 
 OPEN_STRIPS = 6
-SHOWN_ROWS = 1500
-"""A longer table makes a page that no browser scrolls smoothly; the CSV has all of it."""
+OPEN_NOTICES = 6
+"""More lines than this at the top of the page are folded: they would hide what it is about."""
+
+SHOWN_ROWS = 200
+"""Of pictures and their hashes; a longer list is in run.json."""
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A plot as it was written: its stem, what it shows, whether it holds pictures."""
+    """A plot as it was written: its stem, what it shows, whether it holds pictures, its links.
+
+    `ratio` is its width to its height, as CSS says it: the page keeps its place until it is loaded.
+    """
 
     name: str
     stem: str
     caption: str
     has_pictures: bool
+    points: PlotPoints | None = None
+    ratio: str = "auto"
 
 
 def write_html(
-    run: StoredRun, drawn: Sequence[Drawn], missing: dict[str, str], written: Sequence[str]
+    run: StoredRun,
+    drawn: Sequence[Drawn],
+    missing: dict[str, str],
+    written: Sequence[str],
+    *,
+    single_file: bool = False,
 ) -> Path:
-    """Write report.html into the run folder.
+    """Write report.html, and the thumbnails that it shows, into the run folder.
 
     Args:
         drawn: the plots that were written. missing: why the others were not, by name.
         written: the tables that were written, by name.
+        single_file: whether the page holds pictures and plots itself.
     """
     path = run.folder / "report.html"
-    write_atomic(path, render("report.html.j2", _view(run, drawn, missing, written)).encode())
+    thumbnails = Thumbnails(run.folder)
+    looked_at = viewer.viewer_view(run, single_file=single_file)
+    if looked_at and not single_file:
+        viewer.write_viewer_files(run)
+    view = _view(run, drawn, missing, written, thumbnails)
+    frame = page_frame(
+        run.folder,
+        [
+            *(viewer.SCRIPTS if looked_at else ("state.js",)),
+            *TABLE_SCRIPTS,
+            "plots.js",
+        ],
+        ["report.css", *(viewer.STYLES if looked_at else ())],
+        single_file=single_file,
+        beside=() if single_file or not looked_at else viewer.SCRIPT_SOURCES,
+    )
+    page = render("report.html.j2", {**view, **frame, "viewer": looked_at})
+    write_atomic(path, page.encode())
+    thumbnails.remove_stale()
     return path
 
 
 def _view(
-    run: StoredRun, drawn: Sequence[Drawn], missing: dict[str, str], written: Sequence[str]
+    run: StoredRun,
+    drawn: Sequence[Drawn],
+    missing: dict[str, str],
+    written: Sequence[str],
+    thumbnails: Thumbnails,
 ) -> dict[str, Any]:
-    record, table = run.record, summary(run)
-    column = findings.region_column(run)
-    found = findings.gaps(run, column) if column else []
-    deepest = findings.deepest_region(found)
-    scale = scale_of(run)
+    record = run.record
     scored = bool(record["images"] or record["metrics"])
     plots = {
         name: [plot for plot in drawn if plot.name == name]
@@ -70,38 +105,62 @@ def _view(
         "record": record,
         "codecs": record["codecs"],
         "pictures": len(run.images),
-        "primary": primary_column(run),
         "scored": scored,
-        "chapters": _chapters(run, scored, bool(plots.get("trend"))),
-        "question": _question(run, scored),
-        "protocol": _protocol(run, scored),
-        **_speed(run, plots, missing),
+        "chapters": _chapters(run, scored, bool(plots.get("trend")), bool(kept_pictures(run))),
+        "question": question(run, scored),
+        "protocol": protocol(run, scored),
+        "address": view_address,
         "unavailable": unavailable(run).to_dict("records"),
+        "open_notices": OPEN_NOTICES,
         "notes": notes(run),
-        "overview": _overview(run, table),
-        "summary_sections": sections("summary", table, run)[1:],
-        "region_column": column,
-        "deepest": deepest,
-        "sentences": findings.sentences(found),
-        "beside": findings.picture_sentence(found, deepest) if deepest else "",
-        "gaps": _gap_rows(run, column, found) if column else [],
-        "region_sections": sections("per_region", per_region(run), run) if run.regions else [],
-        "open_strips": OPEN_STRIPS,
-        "strips": region_strips(run, scale),
-        "region_count": len(run.regions),
-        "worst_rows": picture_rows(run, scale),
-        "worst_sections": sections("worst", worst(run), run),
-        "scale": scale,
-        "scale_label": scale_label(run) if scale else "",
-        "missing_maps": missing_maps(run),
-        "colour_table": colour_table(scale, float(record["error_map"]["max"])) if scale else [],
-        "colours": error_colours(),
         "plots": plots,
         "missing": missing,
-        "images_table": _cut(sections("per_image", per_image(run), run)[0]),
         "shown_rows": SHOWN_ROWS,
         "definitions": [*explain(run), *explain_speed(run)],
         "tables": list(written),
+        **_quality(run),
+        **_pictures(run, thumbnails),
+        "latent_findings": latent_findings(run),
+        "latent_sections": latent_sections(run),
+        **_speed(run, plots, missing),
+    }
+
+
+def _quality(run: StoredRun) -> dict[str, Any]:
+    """Return what the sections about scores show."""
+    table = summary(run)
+    column = findings.region_column(run)
+    found = findings.gaps(run, column) if column else []
+    deepest = findings.deepest_region(found)
+    return {
+        "primary": primary_column(run),
+        "leading": leading(run, deepest),
+        "overview": overview(run, table),
+        "summary_sections": sections("summary", table, run)[1:],
+        "region_column": column,
+        "sentences": findings.sentences(found),
+        "beside": findings.picture_sentence(found, deepest) if deepest else "",
+        "gaps": gap_rows(run, column, found) if column else [],
+        "region_count": len(run.regions),
+        "worst_sections": sections("worst", worst(run), run),
+        "scores": score_table(run) if scored_images(run) else None,
+    }
+
+
+def _pictures(run: StoredRun, thumbnails: Thumbnails) -> dict[str, Any]:
+    """Return the pictures of the page, and the colours of their errors."""
+    scale = scale_of(run)
+    return {
+        "open_strips": OPEN_STRIPS,
+        "strips": region_strips(run, scale, thumbnails),
+        "worst_rows": picture_rows(run, scale, thumbnails),
+        "scale": scale,
+        "scale_label": scale_label(run) if scale else "",
+        "missing_maps": missing_maps(run),
+        "colour_table": (
+            colour_table(scale, float(run.record["error_map"]["max"])) if scale else []
+        ),
+        "colours": error_colours(),
     }
 
 
@@ -142,116 +201,24 @@ def _not_drawn(missing: dict[str, str]) -> list[str]:
     return [f"{' and '.join(titles)} ({reason})" for reason, titles in reasons.items()]
 
 
-def _chapters(run: StoredRun, scored: bool, has_trend: bool) -> list[tuple[str, str]]:
+def _chapters(
+    run: StoredRun, scored: bool, has_trend: bool, has_viewer: bool
+) -> list[tuple[str, str]]:
     """Return the sections that the page has, as (id, title); one without content is left out."""
     quality = [
         ("summary", "Summary"),
         ("regions", "Regions"),
         ("worst", "Worst pictures"),
+        *([("pictures", "Every picture")] if scored_images(run) else []),
         ("distributions", "Distributions"),
         ("rate", "Rate"),
     ]
-    later = [("latents", "Latents"), ("pictures", "Every picture")]
     return [
+        *([("viewer", "Look closer")] if has_viewer else []),
         *(quality if scored else []),
         *([("speed", "Speed")] if timed_cells(run) else []),
         *([("history", "History")] if has_trend else []),
-        *(later if scored else []),
+        *([("latents", "Latents")] if scored else []),
         ("reading", "How to read it"),
         ("provenance", "Provenance"),
     ]
-
-
-def _question(run: StoredRun, scored: bool) -> dict[str, Any]:
-    """Return the question that the page answers: words before and after the codecs' names."""
-    cells = timed_cells(run)
-    names = codec_names(run) or list(dict.fromkeys(cell.codec for cell in cells))
-    one = len(names) == 1
-    if not scored:
-        devices = ["a CPU" if device == CPU else device for device in devices_of(cells)]
-        where = f" on {' and '.join(devices)}" if devices else ""
-        verb = "is" if one else "are"
-        return {"before": f"How fast {verb}", "names": names, "after": f"{where}?"}
-    count = len(run.images)
-    pictures = f" do to {count} picture{'' if count == 1 else 's'}"
-    speed_too = f", and how fast {'is it' if one else 'are they'}?" if cells else "?"
-    joint = ", where" if cells else ", and where"
-    verb = "does" if one else "do"
-    return {"before": f"What {verb}", "names": names, "after": f"{pictures}{joint}{speed_too}"}
-
-
-def _protocol(run: StoredRun, scored: bool) -> list[tuple[str, str]]:
-    """Return what decides the numbers, as (what, how) pairs for one line."""
-    made = str(run.record["created"]).replace("T", " ").replace("Z", " UTC")
-    quality = _quality_protocol(run) if scored else []
-    return [*quality, *speed.protocol(run), ("made", made.replace("+00:00", " UTC"))]
-
-
-def _quality_protocol(run: StoredRun) -> list[tuple[str, str]]:
-    suite = run.record["suite"]
-    size, fit = suite.get("size"), suite.get("fit")
-    sets = ", ".join(dict.fromkeys(str(image["image_set"]) for image in run.record["images"]))
-    rounding = "scored unrounded" if suite.get("rounding") == "float" else "rounded to 8 bits"
-    hashes = "".join(str(image["sha256"]) for image in run.record["images"])
-    return [
-        ("pictures", f"{len(run.images)} from {sets}" if sets else str(len(run.images))),
-        ("size", f"{size} px, {fit}" if size else "native"),
-        ("reconstructions", rounding),
-        ("set hash", hashlib.sha256(hashes.encode()).hexdigest()[:12]),
-    ]
-
-
-def _overview(run: StoredRun, table: pd.DataFrame) -> dict[str, Any]:
-    """Return the summary: columns, and a row a codec of cells with what is best marked."""
-    columns: list[Column] = [*quality_columns(run), *rate_columns(run)]
-    best = {column.variant: _best(table, column) for column in columns}
-    rows: list[dict[str, Any]] = []
-    for codec, row in table.iterrows():
-        cells: list[dict[str, Any]] = []
-        for column in columns:
-            text, _, note = mean_text(row, column, len(run.images)).partition(" (")
-            marked = codec in best[column.variant]
-            cells.append({"text": text, "note": note.rstrip(")"), "best": marked})
-        rows.append({"codec": codec, "cells": cells})
-    return {"columns": columns, "rows": rows}
-
-
-def _best(table: pd.DataFrame, column: Column) -> list[str]:
-    """Return the codecs with the best mean, among those scored on the most pictures."""
-    if column.is_rate or len(table) < 2:
-        return []
-    values: Any = table[column.variant]
-    comparable = values[values["pictures"] == values["pictures"].max()]["mean"].dropna()
-    if not len(comparable):
-        return []
-    best = comparable.max() if column.higher_is_better else comparable.min()
-    return [str(name) for name in comparable.index[comparable == best]]
-
-
-def _gap_rows(run: StoredRun, column: Column, found: list[findings.Gap]) -> list[dict[str, Any]]:
-    """Return the mean gaps by kind, each with the share of the largest loss that it is."""
-    table = findings.gap_table(run, found)
-    counts = {gap.kind: gap.regions for gap in found if not gap.region}
-    sign = -1.0 if column.higher_is_better else 1.0
-    largest = max(
-        (sign * float(gap) for gap in table.to_numpy().flat if not math.isnan(gap)), default=0
-    )
-    rows: list[dict[str, Any]] = []
-    for kind, row in cast(Any, table).iterrows():
-        cells: list[dict[str, Any]] = []
-        for codec in codec_names(run):
-            gap = float(row[codec])
-            share = 0.0 if math.isnan(gap) or largest <= 0 else max(0.0, sign * gap / largest)
-            cells.append({"text": column.number(gap, signed=True), "share": round(100 * share, 1)})
-        name = findings.plural(str(kind))
-        rows.append({"kind": name, "count": counts.get(str(kind), 0), "cells": cells})
-    return rows
-
-
-def _cut(section: Section) -> dict[str, Any]:
-    return {
-        "header": section.header,
-        "rows": section.rows[:SHOWN_ROWS],
-        "is_number": section.is_number,
-        "total": len(section.rows),
-    }

@@ -11,6 +11,7 @@ import pandas as pd
 
 from ..bench.store import StoredRun
 from .columns import NOT_APPLICABLE, UNAVAILABLE, Column, quality_columns, rate_columns
+from .latent_health import latent_sections
 from .reading import Section
 from .tables import COUNTS, unavailable
 from .timings import timing_sections
@@ -45,6 +46,8 @@ def sections(name: str, table: pd.DataFrame, run: StoredRun) -> list[Section]:
     """Return a table of TABLES as sections of text: one for each variant where it has many."""
     if name == "timings":
         return timing_sections(run)
+    if name == "latents":
+        return latent_sections(run)
     columns = columns_by_variant(run)
     if table.columns.nlevels == 1:
         return [_section(name, table, columns)]

@@ -1,10 +1,9 @@
-"""The pictures of report.html: whole ones and regions, shown from the run folder by the page."""
+"""The pictures of report.html: thumbnails of whole ones and of regions, with their numbers."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 from ..bench.store import StoredRun
 from .columns import primary_column
@@ -18,6 +17,7 @@ from .selection import (
     shown_pictures,
 )
 from .tables import codec_names, ranking, value_of, whole_values
+from .thumbnails import Thumbnails
 
 SHOWN_STRIPS = 24
 COLOUR_STEPS = 128
@@ -26,18 +26,13 @@ NAMED_RANKS = 3
 
 @dataclass(frozen=True)
 class Place:
-    """Where a crop's picture and box lie, in per cent, so that the page needs no script.
+    """Where a region's box lies in its window, in per cent of it.
 
-    The picture is `zoom` times as wide as its window and moved by `left` and `top`, parts of the
-    window's width and height; the box is given in parts of the window. A window taller than wide
-    is `width` of its cell, so that it stays in a square.
+    A window taller than wide is `width` of its cell, so that it stays in a square.
     """
 
     ratio: str
     width: float
-    zoom: float
-    left: float
-    top: float
     box_left: float
     box_top: float
     box_width: float
@@ -46,7 +41,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Shown:
-    """One codec's (or the reference's) picture: paths below the run folder, words."""
+    """One codec's (or the reference's) picture: thumbnails below the run folder, words."""
 
     name: str
     picture: str | None
@@ -58,7 +53,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Strip:
-    """A region beside every codec's; `whole` places the same box in the whole picture."""
+    """A region beside every codec's; `whole` places the same box in `whole_picture`."""
 
     image_id: str
     region: str
@@ -66,6 +61,7 @@ class Strip:
     size: str
     window: Place
     whole: Place
+    whole_picture: str | None
     reference: Shown
     codecs: tuple[Shown, ...]
 
@@ -109,12 +105,12 @@ def error_colours() -> list[str]:
     return [to_hex(mpl.colormaps[ERROR_COLOURS](step / 12)) for step in range(13)]
 
 
-def region_strips(run: StoredRun, scale: float | None) -> list[Strip]:
+def region_strips(run: StoredRun, scale: float | None, thumbnails: Thumbnails) -> list[Strip]:
     """Return the strips of the regions that lose most, eyes first."""
-    return [_strip(run, crop, scale) for crop in leading_crops(run, SHOWN_STRIPS)]
+    return [_strip(run, crop, scale, thumbnails) for crop in leading_crops(run, SHOWN_STRIPS)]
 
 
-def picture_rows(run: StoredRun, scale: float | None) -> list[PictureRow]:
+def picture_rows(run: StoredRun, scale: float | None, thumbnails: Thumbnails) -> list[PictureRow]:
     """Return the leading region's picture and the worst ones, by the first metric."""
     column = primary_column(run)
     if column is None:
@@ -127,13 +123,13 @@ def picture_rows(run: StoredRun, scale: float | None) -> list[PictureRow]:
         shown = [
             Shown(
                 codec,
-                _path(run, run.reconstruction_path(codec, image_id)),
-                _path(run, run.map_path(codec, image_id)) if scale else None,
+                thumbnails.picture(run.reconstruction_path(codec, image_id)),
+                thumbnails.error_map(run.map_path(codec, image_id)) if scale else None,
                 column.quantity(value_of(values[codec], image_id)),
             )
             for codec in codec_names(run)
         ]
-        reference = Shown("reference", _path(run, run.reference_path(image_id)), None)
+        reference = Shown("reference", thumbnails.picture(run.reference_path(image_id)), None)
         ranks = [
             f"{codec}: worst" if order.index(image_id) == 0 else f"{codec}: {_nth(order, image_id)}"
             for codec, order in first.items()
@@ -150,49 +146,48 @@ def _nth(order: list[str], image_id: str) -> str:
     return {1: "2nd worst", 2: "3rd worst"}[order.index(image_id)]
 
 
-def _strip(run: StoredRun, crop: Crop, scale: float | None) -> Strip:
-    region, column = crop.region, primary_column(run)
-    shown: list[Shown] = []
-    for codec in codec_names(run):
-        value = gap = math.nan
-        if column:
-            value, gap = region_value(run, crop, codec, column)
-        loses = math.isfinite(gap) and (gap < 0) == bool(column and column.higher_is_better)
-        shown.append(
-            Shown(
-                codec,
-                _path(run, run.reconstruction_path(codec, region.image_id)),
-                _path(run, run.map_path(codec, region.image_id)) if scale else None,
-                column.quantity(value) if column else "",
-                column.number(gap, signed=True) if column and math.isfinite(gap) else "",
-                loses and gap != 0,
-            )
-        )
+def _strip(run: StoredRun, crop: Crop, scale: float | None, thumbnails: Thumbnails) -> Strip:
+    region, window = crop.region, crop.box_px
     x0, y0, x1, y1 = region.box_px
-    width, height = crop.size_px
+    whole = (0, 0, *crop.size_px)
+    reference = run.reference_path(region.image_id)
     return Strip(
         region.image_id,
         region.name,
         region.kind,
         f"{x1 - x0} × {y1 - y0} px" + ("" if region.mask is None else ", masked"),
-        _place(region.box_px, crop.box_px, crop.size_px),
-        _place(region.box_px, (0, 0, width, height), crop.size_px),
-        Shown("reference", _path(run, run.reference_path(region.image_id)), None),
-        tuple(shown),
+        _place(region.box_px, window),
+        _place(region.box_px, whole),
+        thumbnails.picture(reference),
+        Shown("reference", thumbnails.picture(reference, window), None),
+        tuple(_in_window(run, crop, codec, scale, thumbnails) for codec in codec_names(run)),
     )
 
 
-def _place(
-    box: tuple[int, int, int, int], window: tuple[int, int, int, int], size: tuple[int, int]
-) -> Place:
+def _in_window(
+    run: StoredRun, crop: Crop, codec: str, scale: float | None, thumbnails: Thumbnails
+) -> Shown:
+    column, image_id = primary_column(run), crop.region.image_id
+    value = gap = math.nan
+    if column:
+        value, gap = region_value(run, crop, codec, column)
+    loses = math.isfinite(gap) and (gap < 0) == bool(column and column.higher_is_better)
+    return Shown(
+        codec,
+        thumbnails.picture(run.reconstruction_path(codec, image_id), crop.box_px),
+        thumbnails.error_map(run.map_path(codec, image_id), crop.box_px) if scale else None,
+        column.quantity(value) if column else "",
+        column.number(gap, signed=True) if column and math.isfinite(gap) else "",
+        loses and gap != 0,
+    )
+
+
+def _place(box: tuple[int, int, int, int], window: tuple[int, int, int, int]) -> Place:
     x0, y0, x1, y1 = window
     width, height = x1 - x0, y1 - y0
     return Place(
         ratio=f"{width} / {height}",
         width=min(100.0, _per_cent(width, height)),
-        zoom=_per_cent(size[0], width),
-        left=_per_cent(-x0, width),
-        top=_per_cent(-y0, height),
         box_left=_per_cent(box[0] - x0, width),
         box_top=_per_cent(box[1] - y0, height),
         box_width=_per_cent(box[2] - box[0], width),
@@ -202,7 +197,3 @@ def _place(
 
 def _per_cent(part: int, whole: int) -> float:
     return round(100 * part / whole, 4)
-
-
-def _path(run: StoredRun, path: Path | None) -> str | None:
-    return None if path is None else path.relative_to(run.folder).as_posix()

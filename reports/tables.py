@@ -16,6 +16,7 @@ import pandas as pd
 from ..bench.records import WHOLE
 from ..bench.store import StoredRun
 from .columns import Column, quality_columns, rate_columns
+from .latent_health import latents
 from .statistics import describe, finite_mean
 from .timings import timings
 
@@ -231,4 +232,5 @@ TABLES: dict[str, Callable[[StoredRun], pd.DataFrame]] = {
     "worst": worst,
     "unavailable": unavailable,
     "timings": timings,
+    "latents": latents,
 }

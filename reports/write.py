@@ -10,19 +10,24 @@ from ..bench.errors import RunFolderError
 from ..bench.store import StoredRun, load_run, write_atomic
 from .html import Drawn, write_html
 from .markup import WRITERS
+from .plot_points import points_of
 from .plots import PLOTS, NothingToShowError, Plot, save
 from .tables import TABLES
 
 SubjectT = TypeVar("SubjectT")
 
 
-def write_report(folder: str | Path) -> Path:
-    """Make tables/, plots/ and report.html; see `vaebench.reports.write_report`."""
+def write_report(folder: str | Path, *, single_file: bool = False) -> Path:
+    """Make tables/, plots/, thumbnails/ and report.html; see `vaebench.reports.write_report`.
+
+    Args:
+        single_file: whether report.html holds all that it shows, to be sent as one file.
+    """
     run = load_run(folder)
     try:
         written = _write_tables(run)
         drawn, missing = write_plots(run.folder, PLOTS, run)
-        return write_html(run, drawn, missing, written)
+        return write_html(run, drawn, missing, written, single_file=single_file)
     except OSError as error:
         raise RunFolderError(
             f"Cannot write the report into {run.folder}: {error.strerror or error}. "
@@ -61,9 +66,16 @@ def write_plots(
             continue
         for plot in plots:
             kept.update(path.name for path in save(plot, folder))
-            drawn.append(Drawn(name, plot.stem, plot.caption, plot.has_pictures))
+            drawn.append(_drawn(name, plot))
     remove_stale(folder, kept, ("png", "svg"))
     return drawn, missing
+
+
+def _drawn(name: str, plot: Plot) -> Drawn:
+    width_in, height_in = (float(side) for side in plot.figure.get_size_inches())
+    ratio = f"{width_in:.4g} / {height_in:.4g}"
+    points = points_of(plot.figure)
+    return Drawn(name, plot.stem, plot.caption, plot.has_pictures, points, ratio)
 
 
 def remove_stale(folder: Path, kept: set[str], suffixes: Iterable[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -139,7 +140,10 @@ def _weight_files(fetch: Fetch) -> tuple[Path, ...]:
 
 
 def _shards(index: Path, fetch: Fetch) -> tuple[Path, ...]:
-    names = sorted(set(_read_config(index).get("weight_map", {}).values()))
+    placed: Any = _read_config(index).get("weight_map")
+    if not isinstance(placed, dict) or not all(isinstance(name, str) for name in placed.values()):
+        raise CodecError(f"Cannot load {index}: its weight_map does not name a file a tensor.")
+    names = sorted(set(placed.values()))
     files = {name: fetch(name) for name in names if name == Path(name).name}
     missing = [name for name in names if files.get(name) is None]
     if missing:
@@ -166,8 +170,27 @@ def _sibling_config(path: Path) -> dict[str, Any] | None:
 def _read_config(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise CodecError(
+            f"Cannot read {path}: {error.strerror}. Check the file and its rights."
+        ) from error
+    except (ValueError, RecursionError) as error:
         raise CodecError(f"Cannot read {path}: no valid JSON ({error}).") from error
     if not isinstance(content, dict):
         raise CodecError(f"Cannot read {path}: a JSON object is expected.")
+    _check_scaling(path, content)
     return content
+
+
+def _check_scaling(path: Path, config: dict[str, Any]) -> None:
+    """Refuse what latents cannot be scaled by, before it spoils every score."""
+    for key in ("scaling_factor", "shift_factor"):
+        value = config.get(key)
+        if value is None:
+            continue
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or not math.isfinite(value) or (key == "scaling_factor" and value == 0):
+            raise CodecError(
+                f"Cannot use {path}: {key} is {value!r}, a finite number"
+                f"{' other than 0' if key == 'scaling_factor' else ''} is expected."
+            )

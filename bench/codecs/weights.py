@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -49,33 +50,54 @@ def read_weights(files: Sequence[Path], keep: Keep = lambda names: names) -> dic
 
 def _read_safetensors(path: Path, keep: Keep) -> dict[str, Tensor]:
     try:
+        # safetensors calls a file without reading rights one that is not there.
+        path.open("rb").close()
         with safe_open(path, framework="pt") as file:  # pyright: ignore[reportUnknownVariableType]
             return {name: file.get_tensor(name) for name in keep(list(file.keys()))}
-    except (SafetensorError, OSError) as error:
+    except OSError as error:
+        raise CodecError(_unreadable(path, error)) from error
+    except SafetensorError as error:
         raise CodecError(f"Cannot read {path}: no valid safetensors file ({error}).") from error
 
 
 def _read_pickle(path: Path, keep: Keep) -> dict[str, Tensor]:
     try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # Of pickle protocols; what cannot be read is an error anyway.
+            warnings.simplefilter("ignore")
+            content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CodecError(
             f"Cannot load {path}: it is no plain pickle of tensors, and anything more could run "
             "code. Convert it to safetensors where you trust its author."
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise CodecError(f"Cannot read {path}: no valid checkpoint ({error}).") from error
+    except OSError as error:
+        raise CodecError(_unreadable(path, error)) from error
+    except Exception as error:
+        # torch's unpickler raises whatever a damaged file trips: KeyError, IndexError, ….
+        detail = str(error).strip().splitlines()[0].partition(". ")[0] if str(error) else "empty"
+        if isinstance(error, LookupError):
+            detail = "no pickle of tensors"
+        raise CodecError(f"Cannot read {path}: no valid checkpoint ({detail}).") from error
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         content = content["state_dict"]
     if not isinstance(content, dict):
         raise CodecError(
             f"Cannot load {path}: tensors by name are expected, got {type(content).__name__}."
         )
-    kept = {name: content[name] for name in keep([str(name) for name in content])}
+    unnamed = [repr(name) for name in content if not isinstance(name, str)]
+    if unnamed:
+        raise CodecError(f"Cannot load {path}: {_listed(unnamed)} is no tensor's name.")
+    kept = {name: content[name] for name in keep(list(content))}
     other = [name for name, value in kept.items() if not isinstance(value, Tensor)]
     if other:
         raise CodecError(f"Cannot load {path}: {_listed(other)} is no tensor.")
     return kept
+
+
+def _unreadable(path: Path, error: OSError) -> str:
+    reason = error.strerror or str(error)
+    return f"Cannot read {path}: {reason[0].lower()}{reason[1:]}. Check the path and its rights."
 
 
 def load_strict(module: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
@@ -96,12 +118,18 @@ def load_strict(module: nn.Module, tensors: Mapping[str, Tensor], source: str) -
         for name, tensor in given.items()
         if name in wanted and wanted[name].shape != tensor.shape
     ]
+    whole_numbers = [
+        f"{name}: {str(tensor.dtype).removeprefix('torch.')}"
+        for name, tensor in given.items()
+        if name in wanted and wanted[name].is_floating_point() and not tensor.is_floating_point()
+    ]
     faults = [
         f"{_count(names, 'tensor')} {what} ({_listed(names)})"
         for what, names in (
             ("missing", missing),
             ("unexpected", unexpected),
             ("wrongly shaped", misshaped),
+            ("of whole numbers", whole_numbers),
         )
         if names
     ]

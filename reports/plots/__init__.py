@@ -8,6 +8,7 @@ from ...bench.store import StoredRun
 from .distributions import distributions
 from .error_maps import error_maps
 from .latency import latency_by_batch, latency_by_size, stage_split
+from .latent_health import latent_channels, latent_correlation, latent_spectrum
 from .latents import latents
 from .memory import memory
 from .quality_latency import quality_latency
@@ -25,6 +26,9 @@ PLOTS: dict[str, Callable[[StoredRun], list[Plot]]] = {
     "distributions": distributions,
     "rate": rate,
     "latents": latents,
+    "latent_channels": latent_channels,
+    "latent_correlation": latent_correlation,
+    "latent_spectrum": latent_spectrum,
     "quality_latency": quality_latency,
     "stage_split": stage_split,
     "latency_by_size": latency_by_size,

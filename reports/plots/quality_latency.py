@@ -7,9 +7,13 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+import pandas as pd
+
 from ...bench.records import Timing
 from ...bench.store import StoredRun
 from ..columns import Column
+from ..plot_points import picture_links
 from ..statistics import finite_mean
 from ..tables import codec_names, finite_columns, whole_values
 from ..timings import CPU, device_phrase, devices_of, size_text
@@ -31,6 +35,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 COLUMNS = 2
+MANY = 500
+"""More points than this are drawn as pixels: an SVG of thousands is slow to open."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +87,9 @@ def _caption(run: StoredRun, cells: list[Timing]) -> str:
         for device in devices_of(cells)
     ]
     return (
-        "The mean of a metric over the pictures against the median time (p50) of encoding and "
-        f"decoding one picture; lines reach to p90; {'; '.join(fills)}. Every codec is in the "
+        "The mean of a metric over the pictures (large markers; small ones are single pictures, to "
+        "which they lead) against the median time (p50) of encoding and decoding one picture; "
+        f"lines reach to p90; {'; '.join(fills)}. Every codec is in the "
         "precision in which it was scored. The quality is that of the run's pictures, the time "
         "that of pictures of the size named below each panel."
     )
@@ -131,6 +138,7 @@ def _draw_panel(axis: Axes, run: StoredRun, column: Column, timed: dict[str, Tim
         slow_ms = (one.cell.percentile_ms(90) or 0.0) / one.cell.batch
         edges += [one.ms_a_picture, slow_ms]
         axis.hlines(mean, one.ms_a_picture, slow_ms, color=colour, linewidth=1.2)
+        _draw_pictures(axis, values[codec], one, column, codec, colour)
         axis.scatter(
             [one.ms_a_picture],
             [mean],
@@ -149,3 +157,20 @@ def _draw_panel(axis: Axes, run: StoredRun, column: Column, timed: dict[str, Tim
     unit = f", {column.unit}" if column.unit else ""
     better = "higher is better" if column.higher_is_better else "lower is better"
     axis.set_title(f"{column.label}{unit} · {better}")
+
+
+def _draw_pictures(
+    axis: Axes, values: pd.Series, one: Timed, column: Column, codec: str, colour: str
+) -> None:
+    """Draw each picture's value at its codec's time: only scores are of single pictures."""
+    known = values.replace(np.inf, np.nan).dropna()
+    single = axis.scatter(
+        np.full(len(known), one.ms_a_picture),
+        known,
+        s=8,
+        color=colour,
+        alpha=0.35,
+        linewidths=0,
+        rasterized=len(known) > MANY,
+    )
+    single.set_urls(picture_links(known, codec, column))

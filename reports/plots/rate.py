@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pandas as pd
 
 from ...bench.store import StoredRun
 from ..columns import Column, rate_columns
+from ..plot_points import picture_links
 from ..tables import codec_names, finite_columns, whole_values
 from .style import (
     FAINT,
@@ -49,7 +50,8 @@ def rate(run: StoredRun) -> list[Plot]:
     top = 1 - (0.12 + 0.2 * legend_rows) / float(figure.get_figheight())
     figure.tight_layout(pad=0.6, h_pad=1.4, w_pad=1.6, rect=(0, 0, 1, top))
     caption = (
-        "Large markers are means over the pictures, small ones single pictures. Filled: real bytes "
+        "Large markers are means over the pictures, small ones single pictures, to which they "
+        "lead. Filled: real bytes "
         "of a file; hollow: latents as stored at their own precision, not yet entropy-coded, which "
         "is no fair race against a file."
     )
@@ -65,7 +67,8 @@ def _draw_panel(axis: Axes, run: StoredRun, column: Column, rates: list[Column])
             pairs = pairs.dropna()
             if len(pairs):
                 hollow = not bits.variant.endswith("measured")
-                _draw_codec(axis, pairs, place, shorten(codec), hollow)
+                urls = picture_links(cast(pd.Series, pairs["y"]), codec, column)
+                _draw_codec(axis, pairs, place, shorten(codec), hollow, urls)
     axis.set_xscale("log")
     axis.grid()
     _label_ticks(axis)
@@ -75,11 +78,13 @@ def _draw_panel(axis: Axes, run: StoredRun, column: Column, rates: list[Column])
     axis.set_xlabel(f"bits per pixel · {column.variant} · {better}", color=FAINT)
 
 
-def _draw_codec(axis: Axes, pairs: pd.DataFrame, place: int, label: str, hollow: bool) -> None:
+def _draw_codec(
+    axis: Axes, pairs: pd.DataFrame, place: int, label: str, hollow: bool, urls: list[str | None]
+) -> None:
     colour, marker = colour_of(place), marker_of(place)
     face = "white" if hollow else colour
     many = len(pairs) > 500
-    axis.scatter(
+    single = axis.scatter(
         pairs["x"],
         pairs["y"],
         s=8,
@@ -89,6 +94,7 @@ def _draw_codec(axis: Axes, pairs: pd.DataFrame, place: int, label: str, hollow:
         marker=marker,
         rasterized=many,
     )
+    single.set_urls(urls)
     axis.scatter(
         [pairs["x"].mean()],
         [pairs["y"].mean()],

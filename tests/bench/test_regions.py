@@ -181,8 +181,9 @@ def test_a_marked_block_stays_inside_its_region(
     x1, y1 = data.draw(st.integers(x0 + 1, width)), data.draw(st.integers(y0 + 1, height))
     pixels = np.zeros((height, width, 3), np.uint8)
     pixels[y0:y1, x0:x1] = 255
-    # Lanczos leaves up to 0.61 of a single pixel's light at its edge, less of a wider block's.
-    marked = fit_pixels(pixels, size, fit, "#000000")[..., 0] > 0.65 * 255
+    # Along one axis Lanczos leaves up to 0.63 of a single pixel's light at its edge, and along the
+    # other it overshoots by up to 1.29.
+    marked = fit_pixels(pixels, size, fit, "#000000")[..., 0] > 0.63 * 1.29 * 255
     region = fit_region(Region("a", "block", "eye", (x0, y0, x1, y1)), width, height, size, fit)
     if region is None:
         assert not marked.any()

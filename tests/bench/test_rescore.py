@@ -58,6 +58,7 @@ def test_a_run_that_is_not_finished_is_refused(tmp_path: Path) -> None:
         "name": "run",
         "finished": False,
         "images": [],
+        "codecs": [],
         "unavailable": [],
     }
     create_run(tmp_path / "run", record)

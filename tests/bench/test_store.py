@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
+import random
+import stat
+from collections import Counter
+from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +23,13 @@ from vaebench.bench.records import Region, Score, Unavailable
 from vaebench.bench.store import (
     SCHEMA_VERSION,
     SCORE_COLUMNS,
+    RunFolderWarning,
+    clean_up,
     create_run,
     finish_run,
     finished_images,
     load_run,
+    part_path,
     read_record,
     region_from_json,
     region_to_json,
@@ -88,13 +98,34 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:
         ("{", "is damaged"),
         (json.dumps({"schema_version": SCHEMA_VERSION + 1}), "Install a newer vaebench"),
         ("[]", "schema version None"),
+        (json.dumps({"schema_version": "1"}), "schema version 1"),
+        (json.dumps({"schema_version": SCHEMA_VERSION, "finished": "yes"}), "finished is str"),
+        (json.dumps({"schema_version": SCHEMA_VERSION, "finished": True}), "images is NoneType"),
     ],
 )
 def test_a_foreign_folder_is_refused(tmp_path: Path, content: str | None, reason: str) -> None:
     if content is not None:
         (tmp_path / "run.json").write_text(content)
-    with pytest.raises(RunFolderError, match=reason):
+    with pytest.raises(RunFolderError, match=reason) as refused:
         read_record(tmp_path)
+    assert "\n" not in str(refused.value)
+    with pytest.raises(RunFolderError, match=reason):
+        load_run(tmp_path)
+
+
+def test_an_older_run_is_read(tmp_path: Path) -> None:
+    """One of before latents and timings were kept, whose tables have no checksums."""
+    folder, rec = tmp_path / "run", record("a.png")
+    create_run(folder, rec)
+    write_part(folder, "a.png", [score("a.png", 31.0)], [])
+    finish_run(folder, rec)
+    older = json.loads((folder / "run.json").read_text())
+    older["schema_version"] = SCHEMA_VERSION - 1
+    (folder / "run.json").write_text(json.dumps(older))
+    pd.read_parquet(folder / "scores.parquet").to_parquet(folder / "scores.parquet", index=False)
+    run = load_run(folder)
+    assert run.scores["value"].tolist() == [31.0]
+    assert len(run.latents) == len(run.timings) == len(run.trend) == 0
 
 
 def test_a_damaged_scores_file_is_refused(tmp_path: Path) -> None:
@@ -107,6 +138,172 @@ def test_a_damaged_scores_file_is_refused(tmp_path: Path) -> None:
     pd.DataFrame({"value": [1.0]}).to_parquet(folder / "scores.parquet")
     with pytest.raises(RunFolderError, match="lacks the columns image_id"):
         load_run(folder)
+    texts = pd.DataFrame({name: ["31"] for name in SCORE_COLUMNS})
+    texts.to_parquet(folder / "scores.parquet")
+    with pytest.raises(RunFolderError, match="as values, not float64"):
+        load_run(folder)
+    (folder / "scores.parquet").unlink()
+    with pytest.raises(RunFolderError, match="it is gone"):
+        load_run(folder)
+
+
+def test_a_table_that_is_damaged_anywhere_is_never_another_number(tmp_path: Path) -> None:
+    """Flipped bits, missing ends and foreign bytes: refused in a sentence, or without effect."""
+    folder, rec = tmp_path / "run", record("a.png")
+    create_run(folder, rec)
+    write_part(folder, "a.png", [score("a.png", value / 7) for value in range(50)], [])
+    finish_run(folder, rec)
+    scores, path = load_run(folder).scores, folder / "scores.parquet"
+    whole, draw = path.read_bytes(), random.Random(1)
+    outcomes: Counter[str] = Counter()
+    for index in range(400):
+        data = bytearray(whole)
+        place = draw.randrange(len(data))
+        if index % 2:
+            data[place] ^= 1 << draw.randrange(8)
+        else:
+            data[place : place + 9] = draw.randbytes(draw.randrange(20))
+        path.write_bytes(data if index % 5 else data[:place])
+        try:
+            assert load_run(folder).scores.equals(scores)
+        except RunFolderError as error:
+            assert "\n" not in str(error)
+            outcomes["refused"] += 1
+        else:
+            outcomes["without effect"] += 1
+    assert outcomes["refused"] > 200
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda part: part[: len(part) // 2],
+        lambda part: b"",
+        lambda part: b"\xff\xfe" + part,
+        lambda part: b"[]",
+        lambda part: b'{"image_id": "a.png"}',
+        lambda part: part.replace(b'"a.png"', b'"z.png"'),
+        lambda part: part.replace(b'"a.png"', b"7"),
+        lambda part: part.replace(b'"unit"', b'"units"'),
+        lambda part: part.replace(b'"reason"', b'"why"'),
+        lambda part: part.replace(b"31.0", b'"31.0"'),
+        lambda part: part.replace(b"31.0", b"[31.0]"),
+    ],
+    ids=[
+        "cut short", "empty", "no text", "a list", "keys are missing", "of another picture",
+        "no name", "another column", "another reason", "a text for a number", "a list for a number",
+    ],
+)  # fmt: skip
+def test_a_broken_part_is_told_and_its_picture_not_finished(
+    tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    folder, rec = tmp_path / "run", record("a.png", "b.png")
+    create_run(folder, rec)
+    reason = Unavailable("psnr", "psnr/rgb8", "because", "a.png", "jpeg")
+    for image_id in ("a.png", "b.png"):
+        write_part(folder, image_id, [score(image_id, 31.0)], [reason])
+    part = part_path(folder, "a.png")
+    part.write_bytes(damage(part.read_bytes()))
+    with pytest.raises(RunFolderError, match="is damaged") as refused:
+        load_run(folder)
+    assert f"a.png scored again: vaebench run --resume {folder}" in str(refused.value)
+    with pytest.warns(RunFolderWarning, match="It is scored again"):
+        assert finished_images(folder) == {"b.png"}
+    assert not part.exists()
+    assert load_run(folder).scores["image_id"].tolist() == ["b.png"]
+
+
+def test_a_picture_whose_latents_are_broken_is_not_finished(tmp_path: Path) -> None:
+    folder, rec = tmp_path / "run", record("a.png", "b.png")
+    create_run(folder, rec)
+    for image_id in ("a.png", "b.png"):
+        np.savez(sink := BytesIO(), latents=np.ones((4, 8, 8)))
+        write_atomic(part_path(folder, image_id, "-vae.npz"), sink.getvalue())
+        write_part(folder, image_id, [score(image_id, 31.0)], [])
+    assert finished_images(folder) == {"a.png", "b.png"}
+    latents = part_path(folder, "a.png", "-vae.npz")
+    whole, draw = latents.read_bytes(), random.Random(2)
+    damaged = [b"nothing", whole[:-30], whole.replace(b"\xf0\x3f", b"\xf1\x3f", 1)]
+    places = range(200, 800, 10)
+    damaged += [whole[:place] + draw.randbytes(9) + whole[place + 9 :] for place in places]
+    for data in damaged:
+        latents.write_bytes(data)
+        write_part(folder, "a.png", [score("a.png", 31.0)], [])
+        with pytest.warns(RunFolderWarning, match=r"latents .* damaged: .* It is scored again"):
+            assert finished_images(folder) == {"b.png"}
+
+
+def test_what_a_kill_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    folder, rec = tmp_path / "run", record("a.png")
+    left = [folder / ".77-a1b2c3.tmp", folder / "reconstructions" / "jpeg" / ".9-0.tmp"]
+    mine = [folder / "notes.tmp", folder / ".draft.tmp", folder / "tables" / ".9-0.tmp.csv"]
+    create_run(folder, rec)
+    write_part(folder, "a.png", [score("a.png", 31.0)], [])
+    for path in (*left, *mine):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"half")
+    assert load_run(folder).scores["value"].tolist() == [31.0]
+    clean_up(folder)
+    assert not any(path.exists() for path in left)
+    assert all(path.exists() for path in mine)
+    assert finished_images(folder) == {"a.png"}
+    finish_run(folder, rec)
+    write_part(folder, "a.png", [], [])
+    clean_up(folder)
+    assert not (folder / "parts").exists()
+
+
+def test_a_run_that_was_killed_before_it_began_leaves_its_folder_free(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / ".77-a1b2c3.tmp").write_bytes(b'{"schema_ver')
+    (folder / ".lock").write_bytes(b"")
+    with pytest.raises(RunFolderError, match=f"no run folder yet.* --out {folder}"):
+        read_record(folder)
+    create_run(folder, record("a.png"))
+    assert not (folder / ".77-a1b2c3.tmp").exists()
+    assert load_run(folder).record["images"] == [{"image_id": "a.png"}]
+
+
+def test_a_write_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """File, then name, then the folder that holds the name; so too for a new folder."""
+    steps: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def noted_sync(opened: int) -> None:
+        is_folder = stat.S_ISDIR(os.fstat(opened).st_mode)
+        steps.append("sync folder" if is_folder else f"sync {os.fstat(opened).st_size} bytes")
+        fsync(opened)
+
+    def noted_replace(path: Path, target: Path) -> Path:
+        steps.append("rename")
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", noted_sync)
+    monkeypatch.setattr(Path, "replace", noted_replace)
+    write_atomic(tmp_path / "new" / "file", b"four")
+    assert steps == ["sync folder", "sync 4 bytes", "rename", "sync folder"]
+
+
+def test_a_folder_that_cannot_be_synced_is_written_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some network file systems refuse it; what a disk's fault says is told."""
+    fsync, fault = os.fsync, errno.EINVAL
+
+    def files_alone(opened: int) -> None:
+        if stat.S_ISDIR(os.fstat(opened).st_mode):
+            raise OSError(fault, os.strerror(fault))
+        fsync(opened)
+
+    monkeypatch.setattr(os, "fsync", files_alone)
+    write_atomic(tmp_path / "file", b"four")
+    assert (tmp_path / "file").read_bytes() == b"four"
+    fault = errno.EIO
+    with pytest.raises(OSError, match="Input/output"):
+        write_atomic(tmp_path / "file", b"five")
 
 
 def test_a_write_that_fails_leaves_the_old_file(

@@ -85,6 +85,21 @@ def test_a_picture_scores_the_same_on_any_device(name, random_pair):
     torch.testing.assert_close(measured.values.cpu(), expected, rtol=0, atol=1e-6)
 
 
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("name", WITHOUT_WEIGHTS)
+def test_no_metric_waits_for_the_gpu(name, random_pair):
+    reference, reconstruction = (x.cuda() for x in random_pair(2, 163, 166))
+    metric = open_metric(name, device="cuda")
+    # What is copied to the device once is copied by now.
+    metric.compare(metric.prepare(reference), reconstruction, True)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        metric.compare(metric.prepare(reference), reconstruction, True)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
 @pytest.mark.parametrize("name", ["lpips-alex", "lpips-squeeze"])
 def test_a_picture_has_the_same_lpips_in_any_batch(name, shared, random_pair):
     assert_batch_independent(open_metric(name, shared / "weights"), *random_pair(3, 75, 64))

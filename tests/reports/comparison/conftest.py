@@ -161,7 +161,8 @@ class Page(HTMLParser):
         self.text = " ".join(" ".join(self.words).split())
         for reference in self.references:
             assert not reference.startswith(OUTSIDE), reference
-            if reference.startswith("#"):
+            # What has an equals sign is a view, not a place on the page.
+            if reference.startswith("#") and "=" not in reference:
                 assert reference[1:] in self.ids
             else:
                 assert (path.parent / unquote(reference)).is_file(), reference

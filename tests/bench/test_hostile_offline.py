@@ -1,0 +1,94 @@
+"""The demonstration runs where every socket is forbidden, and asks for none."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FORBID = """
+import os, socket
+def forbidden(name):
+    def refuse(*args, **kwargs):
+        with open(os.environ["ASKED"], "a") as file:
+            file.write(f"{name} {args[1:]!r}\\n")
+        raise OSError(f"{name} is forbidden here")
+    return refuse
+for name in ("connect", "connect_ex", "sendto"):
+    setattr(socket.socket, name, forbidden(name))
+for name in ("getaddrinfo", "gethostbyname", "create_connection"):
+    setattr(socket, name, forbidden(name))
+"""
+
+
+@pytest.fixture
+def without_network(tmp_path: Path) -> dict[str, str]:
+    """The environment of a process that may not open a connection; `asked` lists its tries."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(FORBID)
+    home = tmp_path / "home"
+    home.mkdir()
+    variables = {
+        "PYTHONPATH": str(folder),
+        "ASKED": str(tmp_path / "asked"),
+        "HOME": str(home),
+        "XDG_CACHE_HOME": str(home / "cache"),
+        "XDG_DATA_HOME": str(home / "data"),
+        "TORCH_HOME": str(home / "torch"),
+        "HF_HOME": str(home / "hf"),
+        "OMP_NUM_THREADS": "1",
+    }
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
+    return {**kept, **variables}
+
+
+def vaebench(folder: Path, environment: dict[str, str], *arguments: str) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "vaebench.bench.cli", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env=environment,
+        timeout=300,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_the_trap_springs(tmp_path: Path, without_network: dict[str, str]) -> None:
+    code = "import urllib.request; urllib.request.urlopen('http://127.0.0.1:9/')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=without_network)
+    assert b"forbidden here" in done.stderr
+    assert (tmp_path / "asked").read_text()
+
+
+@pytest.mark.slow
+def test_a_run_of_the_demonstration_asks_for_no_network(
+    photos: Path, tmp_path: Path, shared: Path, without_network: dict[str, str]
+) -> None:
+    code, told = vaebench(
+        *(tmp_path, without_network, "run", "--images", str(photos / "a.png")),
+        *("--codec", "demo-f8c4", "--codec", "jpeg:q=75", "--out", "run"),
+        *("--weights", str(shared / "weights")),
+    )
+    assert code == 0, told
+    assert "unavailable lpips" not in told
+    assert (tmp_path / "run" / "report.html").is_file()
+    assert not (tmp_path / "asked").exists(), (tmp_path / "asked").read_text()
+
+
+@pytest.mark.slow
+def test_a_hub_id_without_a_network_is_one_sentence(
+    photos: Path, tmp_path: Path, without_network: dict[str, str]
+) -> None:
+    code, told = vaebench(
+        *(tmp_path, without_network, "run", "--images", str(photos / "a.png")),
+        *("--codec", "nobody/nothing", "--out", "run", "--metric", "psnr"),
+    )
+    assert code == 2
+    (sentence,) = told.strip().splitlines()
+    assert sentence.startswith("Error: Cannot open nobody/nothing: there is no such folder")
+    assert not (tmp_path / "run").exists()
