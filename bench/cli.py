@@ -287,6 +287,13 @@ def main() -> None:
             raise
         typer.echo(f"Error: {error}", err=True)
         sys.exit(2)
+    except OSError as error:
+        # Of a file or folder that no reader spoke of: most often one without rights.
+        if "--debug" in sys.argv or error.filename is None:
+            raise
+        reason = error.strerror or type(error).__name__
+        typer.echo(f"Error: Cannot use {error.filename}: {reason}. Check its rights.", err=True)
+        sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
 

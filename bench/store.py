@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import pandas as pd
@@ -88,8 +88,21 @@ def region_from_json(entry: dict[str, Any]) -> Region:
 
 
 def picture_path(folder: Path, room: str, codec: str, image_id: str, suffix: str = ".png") -> Path:
-    """Return where a picture of a run is kept: `room` is reconstructions, maps or latents."""
+    """Return where a picture of a run is kept: `room` is reconstructions, maps or latents.
+
+    Raises: RunFolderError for a name that leads out of the folder, as no run of ours has.
+    """
+    if codec in ("", ".", "..") or len(PurePath(codec).parts) != 1 or _leads_out(image_id):
+        raise RunFolderError(
+            f"The picture {image_id!r} of the codec {codec!r} leads out of its folder, {folder}: "
+            "it was not written by vaebench."
+        )
     return folder / room / codec / f"{image_id}{suffix}"
+
+
+def _leads_out(image_id: str) -> bool:
+    path = PurePath(image_id)
+    return path.is_absolute() or ".." in path.parts
 
 
 @dataclass(frozen=True)

@@ -211,9 +211,17 @@ class Suite(BaseModel):
         except ValueError as error:
             raise SuiteError(f"The suite {path} is not valid TOML: {error}.") from error
         try:
-            return cls.create(**fields)
+            suite = cls.create(**fields)
         except SuiteError as error:
             raise SuiteError(f"{path}: {error}") from error
+        for codec in suite.codecs:
+            # A file's author cannot consent for the one who runs it.
+            if codec.settings.get("trust_remote_code"):
+                raise SuiteError(
+                    f"{path}: trust_remote_code of {codec.name} is not taken from a file. Where "
+                    "you have read that code and trust it, pass the codec by --codec."
+                )
+        return suite
 
     def to_toml(self) -> str:
         """Return the suite as TOML, such that `load` gives it back."""

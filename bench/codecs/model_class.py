@@ -31,7 +31,8 @@ def build_model(source: str, found: Checkpoint, trust_remote_code: bool) -> tupl
     known = inspect.signature(model_class.__init__).parameters
     try:
         model = model_class.from_config({key: config[key] for key in config if key in known})
-    except (TypeError, ValueError, LookupError, NotImplementedError) as error:
+    except (TypeError, ValueError, LookupError, RuntimeError, MemoryError) as error:
+        # RuntimeError: of sizes that are negative, or that no memory holds.
         raise CodecError(
             f"Cannot open {source}: {model_class.__name__} cannot be built from its config "
             f"({type(error).__name__}: {error})."
