@@ -207,15 +207,19 @@ def score(
         return stored
 
 
-def report(folder: str | Path, progress: Progress = _silent) -> Path:
+def report(
+    folder: str | Path, progress: Progress = _silent, *, single_file: bool = False
+) -> Path:
     """Make tables/, plots/ and report.html of a stored run again; return the report's path.
+
+    With `single_file` the page holds all that it shows, to be sent as one file.
 
     Of a run that goes on in another process no report is made: it could end up over the run's own.
 
     Raises: VaebenchError.
     """
     with _held(folder, "report") as folder:
-        return _write_report(folder, progress)
+        return _write_report(folder, progress, single_file)
 
 
 @contextmanager
@@ -229,11 +233,11 @@ def _held(folder: str | Path, command: str) -> Generator[Path]:
         yield folder
 
 
-def _write_report(folder: Path, progress: Progress) -> Path:
+def _write_report(folder: Path, progress: Progress, single_file: bool = False) -> Path:
     from ..reports import write_report
 
     progress("writing the report", 0, 1)
-    path = write_report(folder)
+    path = write_report(folder, single_file=single_file)
     progress("writing the report", 1, 1)
     return path
 

@@ -171,14 +171,20 @@ def run(
     _show(stored)
 
 
-@app.command(epilog="Example: vaebench report runs/mine")
-def report(folder: RunFolder) -> None:
+@app.command(epilog="Example: vaebench report runs/mine --single-file")
+def report(
+    folder: RunFolder,
+    single_file: Annotated[
+        bool,
+        typer.Option("--single-file", help="Put all that the page shows into report.html."),
+    ] = False,
+) -> None:
     """Make the tables, plots and report.html of a stored run again."""
     from . import api
     from .progress import shown_progress
 
     with shown_progress() as progress:
-        path = api.report(folder, progress)
+        path = api.report(folder, progress, single_file=single_file)
     typer.echo(f"Report: {path}")
 
 

@@ -57,13 +57,16 @@ class LPIPS(DescribedMetric):
 
     @torch.no_grad()
     def prepare(self, reference: Tensor) -> tuple[torch.Size, list[list[Tensor]]]:
-        """Return the shape and, for each group of pictures, normalised features at every layer.
+        """Return the shape and, for each group of pictures, -ŷ0 at every layer.
 
         Raises: MetricUnavailable where the pictures are too small for the trunk's last layer.
         """
         check_pictures(reference)
         check_side(f"LPIPS ({self._trunk.name})", reference, self._trunk.smallest_px)
-        return reference.shape, [self._features(reference[one]) for one in groups(reference)]
+        return reference.shape, [
+            [_normalised(layer).neg_() for layer in self._features(reference[one])]
+            for one in groups(reference)
+        ]
 
     @torch.no_grad()
     def compare(
@@ -90,26 +93,27 @@ class LPIPS(DescribedMetric):
         return Result(values.to(device), None if maps is None else maps.to(device))
 
     def _features(self, pictures: Tensor) -> list[Tensor]:
-        """Return the features of [N, 3, H, W] at every layer, [N, h, w, C] of length 1."""
+        """Return the features of [N, 3, H, W] at every layer, [N, h, w, C]."""
         pixels = pictures.to(self._device, torch.float32)
         pixels = pixels.mul(self._gain).add_(self._offset)
         pixels = pixels.contiguous(memory_format=torch.channels_last)
         # TF32, cuDNN's default, keeps 10 bits of mantissa: LPIPS would differ between devices.
         with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
             layers = self._trunk.features(self._weights, pixels)
-        return [_normalised(layer.permute(0, 2, 3, 1)) for layer in layers]
+        return [layer.permute(0, 2, 3, 1) for layer in layers]
 
     def _distances(self, reference: list[Tensor], reconstruction: list[Tensor]) -> list[Tensor]:
         """Return each layer's Σ_c w_c (ŷ_c - ŷ0_c)², [N, h, w]; the reconstruction is used up."""
         return [
-            y.sub_(x).square_() @ weight
+            _normalised(y).add_(x).square_() @ weight
             for x, y, weight in zip(reference, reconstruction, self._linear, strict=True)
         ]
 
 
 def _normalised(features: Tensor) -> Tensor:
+    """Divide [N, h, w, C] by its length over channels, in place."""
     norm = torch.linalg.vector_norm(features, dim=-1, keepdim=True)
-    return features / norm.add_(EPSILON)
+    return features.mul_(norm.add_(EPSILON).reciprocal_())
 
 
 def _upsampled(plane: Tensor, side: torch.Size) -> Tensor:

@@ -86,7 +86,7 @@ def _ms_ssim(references: list[Moments], scales: Iterator[Tensor]) -> Tensor:
         total = torch.zeros_like(product)
         for here, mean, structure in contrast_structure(reference, rows, TAPS):
             if reference is references[-1]:
-                structure.mul_(luminance(reference.mean[here], mean))
+                structure.mul_(luminance(reference, here, mean))
             total += structure.sum(dim=(0, 2))
         windows = reference.mean[:, 0].numel()
         product *= (total / windows).relu() ** weight

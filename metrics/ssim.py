@@ -39,12 +39,13 @@ BT601: Final = (0.299, 0.587, 0.114)
 class Moments:
     """The reference's side of every 11×11 window, as the formulas want it.
 
-    `doubled` is 2x, float64 [H, P, W]; `mean` is E[x] and `spread` E[x²] - E[x]² + C2, both
-    [H-10, P, W-10].
+    `doubled` is 2x, float64 [H, P, W]; `mean` is E[x], `brightness` E[x]² + C1 and `spread`
+    E[x²] - E[x]² + C2, all [H-10, P, W-10].
     """
 
     doubled: Tensor
     mean: Tensor
+    brightness: Tensor
     spread: Tensor
 
 
@@ -52,13 +53,14 @@ def moments(rows: Tensor, taps: Taps = GAUSSIAN) -> Moments:
     """Return the window moments of float64 [H, P, W]; `rows` is used up."""
     height_px, planes, width_px = rows.shape
     shape = height_px - WINDOW_PX + 1, planes, width_px - WINDOW_PX + 1
-    mean, spread = rows.new_empty(shape), rows.new_empty(shape)
+    mean, brightness, spread = (rows.new_empty(shape) for _ in range(3))
     for here, terms in _bands(rows, 2):
         torch.mul(terms[:, :planes], terms[:, :planes], out=terms[:, planes:])
         first, square = correlate(terms, taps, taps).chunk(2, dim=1)
         mean[here] = first
         torch.add(square.addcmul_(first, first, value=-1), C2, out=spread[here])
-    return Moments(rows.mul_(2), mean, spread)
+        torch.mul(first, first, out=brightness[here]).add_(C1)
+    return Moments(rows.mul_(2), mean, brightness, spread)
 
 
 def contrast_structure(
@@ -69,13 +71,16 @@ def contrast_structure(
     Source: Wang et al. 2004, eqs. 9 and 10 with C3 = C2/2; K2 = 0.03, L = 1.
     """
     planes = rows.shape[1]
+    # Added before the window instead of after it, in the same pass as the product.
+    constant = rows.new_full((), C2 / math.fsum(taps) ** 2)
     for here, terms in _bands(rows, 3):
         y, square, product = terms.split(planes, dim=1)
         torch.mul(y, y, out=square)
-        torch.mul(y, reference.doubled[here.start : here.start + len(y)], out=product)
+        x = reference.doubled[here.start : here.start + len(y)]
+        torch.addcmul(constant, y, x, out=product)
         mean, square, product = correlate(terms, taps, taps).split(planes, dim=1)
-        # Twice the covariance, and the sum of the variances.
-        product.addcmul_(reference.mean[here], mean, value=-2).add_(C2)
+        # Twice the covariance, over the sum of the variances.
+        product.addcmul_(reference.mean[here], mean, value=-2)
         square.addcmul_(mean, mean, value=-1).add_(reference.spread[here])
         yield here, mean, product.div_(square)
 
@@ -100,13 +105,13 @@ def _band_px(device: torch.device) -> int:
     On a CPU few enough that its dozen planes stay near the processor, and enough that threads
     seldom wait for one another; on a GPU as many as its memory surely holds.
     """
-    return 192 if device.type == "cpu" else 2048
+    return 96 if device.type == "cpu" else 2048
 
 
-def luminance(x: Tensor, y: Tensor) -> Tensor:
-    """Return the luminance term of windows of means x and y (eq. 6; K1 = 0.01, L = 1)."""
-    squares = x.square().addcmul_(y, y).add_(C1)
-    return (x * y).mul_(2).add_(C1).div_(squares)
+def luminance(reference: Moments, here: slice, mean: Tensor) -> Tensor:
+    """Return the luminance term of a band's windows of mean E[y] (eq. 6; K1 = 0.01, L = 1)."""
+    products = torch.addcmul(mean.new_full((), C1), reference.mean[here], mean, value=2)
+    return products.div_(torch.addcmul(reference.brightness[here], mean, mean))
 
 
 def luma(pictures: Tensor) -> Tensor:
@@ -169,7 +174,7 @@ class SSIM(DescribedMetric):
             pictures = reconstruction[one]
             by_row = maps[one].transpose(0, 1)
             for here, mean, structure in contrast_structure(reference, self._rows(pictures)):
-                planes = luminance(reference.mean[here], mean).mul_(structure)
+                planes = luminance(reference, here, mean).mul_(structure)
                 by_row[here] = planes.unflatten(1, (len(pictures), -1)).mean(dim=2)
         inner = slice(RADIUS_PX, -RADIUS_PX)
         return Result(picture_means(maps[:, inner, inner]), maps if want_maps else None)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["PLOTS", "TABLES", "write_comparison_report", "write_report"]
 
 
-def write_report(folder: str | Path) -> Path:
+def write_report(folder: str | Path, *, single_file: bool = False) -> Path:
     """Make tables/, plots/ and report.html of a run folder from its stored run, always again.
 
     The same run gives the same bytes. Tables and plots of an earlier report that this one does not
@@ -20,12 +20,13 @@ def write_report(folder: str | Path) -> Path:
 
     Args:
         folder: a run folder, finished or not (then the pictures that are).
+        single_file: whether report.html holds all that it shows, to be sent as one file.
     Returns: the path of report.html.
     Raises: RunFolderError.
     """
     from .write import write_report as write
 
-    return write(folder)
+    return write(folder, single_file=single_file)
 
 
 def write_comparison_report(folder: str | Path) -> Path:

@@ -118,7 +118,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "bench.pictures": {"bench.records", "bench.store"},
     "bench.progress": set(),
     "bench.reconstruct": {"bench.records", "bench.errors", "bench.codecs"},
-    "bench.scoring": {"bench.records", "bench.regions", "metrics"},
+    "bench.scoring": {"bench.records", "bench.regions", "bench.transfers", "metrics"},
     "bench.plan": LINE,
     "bench.evaluate": LINE,
     "bench.rescore": LINE,

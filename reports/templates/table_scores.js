@@ -21,7 +21,8 @@
       this.numbers = numbers;
       this.first = data.first === null ? null : { column: data.first + named.length };
       this.filters = this.makeFilters();
-      table.tHead.replaceChildren(make("tr", {}, ...this.columns.map((column) => this.head(column))));
+      const heads = this.columns.map((column) => this.head(column));
+      table.tHead.replaceChildren(make("tr", {}, ...heads));
     }
 
     place(row) { return 2 * Math.floor(row / this.data.codecs.length); }
@@ -90,8 +91,9 @@
     isBest(column, row) {
       const { length } = this.data.codecs;
       const start = row - (row % length);
-      const all = Array.from({ length }, (_, at) => column.better * numberOf(column.of(start + at)));
-      const known = all.filter((value) => !Number.isNaN(value));
+      const value = (at) => column.better * numberOf(column.of(start + at));
+      const all = Array.from({ length }, (_, at) => value(at));
+      const known = all.filter((one) => !Number.isNaN(one));
       return column.better !== 0 && known.length > 1 && all[row - start] === Math.max(...known);
     }
 

@@ -14,6 +14,7 @@ Sides, each on the pictures of LIST (a file of paths) with demo-f8c4, demo-f8c16
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import resource
 import sys
@@ -225,6 +226,9 @@ def main() -> None:
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore")
     paths = [Path(line) for line in arguments.pictures.read_text().splitlines()]
+    # Every side needs them, and none is to pay for the first import.
+    importlib.import_module("diffusers.models.autoencoders.autoencoder_kl")
+    importlib.import_module("torchmetrics.image")
     clock = Clock()
     with sampled(arguments.sample) as places:
         clock.mark("start")

@@ -70,16 +70,17 @@ def kill_after(seconds: float, process: subprocess.Popen[str]) -> bool:
 def state_of(folder: Path) -> tuple[str, set[str]]:
     """Return how far a killed run came, and the pictures that are finished."""
     if not (folder / "run.json").is_file():
-        return "before it began to score", set()
+        return ("while pictures are read" if folder.is_dir() else "at the start"), set()
     record = json.loads((folder / "run.json").read_text())
     names = {image["image_id"] for image in record["images"]}
     if record["finished"]:
         if (folder / "report.html").is_file():
-            return "report written", names
-        return "tables written: history and report", names
+            return "after the report", names
+        has_trend = (folder / "trend.parquet").is_file()
+        return ("in the report" if has_trend else "tables written, not the history"), names
     parts = sorted((folder / "parts").glob("*.json"))
     finished = {json.loads(path.read_text())["image_id"] for path in parts}
-    return ("all pictures scored" if finished == names else "between pictures"), finished
+    return ("after the last picture" if finished == names else "between pictures"), finished
 
 
 def stamps(folder: Path, image_ids: set[str]) -> dict[Path, tuple[int, int]]:
@@ -181,6 +182,7 @@ def main() -> None:
         outcome = None
         while outcome is None:
             shutil.rmtree(folder, ignore_errors=True)
+            began = time.monotonic()
             at_s = whole_s * draw.uniform(low, high)
             again_s = whole_s * draw.random() if draw.random() < 1 / 3 else None
             try:
@@ -190,8 +192,9 @@ def main() -> None:
             except PointError as error:
                 failures += 1
                 outcome = (f"FAILED: {error}", False)
-            # It ended before its moment came: the machine is faster than when it was timed.
-            low *= 0.9
+            if outcome is None:
+                # It ended before its moment came: the machine is faster than when it was timed.
+                whole_s = time.monotonic() - began
         states[outcome[0]] += 1
         again_count += outcome[1]
         print(f"{point + 1:3} {at_s:6.2f} s  {outcome[0]}", flush=True)

@@ -1,7 +1,7 @@
 """The demonstration checkpoints' speed.
 
-    python -m pytest tests/benchmarks --benchmark-enable --benchmark-autosave
-    python -m pytest tests/benchmarks --benchmark-enable --benchmark-compare
+    python -m pytest tests/benchmarks -n 0 --benchmark-enable --benchmark-autosave
+    python -m pytest tests/benchmarks -n 0 --benchmark-enable --benchmark-compare
 
 Without --benchmark-enable each runs once, as a test.
 """

@@ -1,6 +1,6 @@
 """Metrics and error maps beside the packages that a script of one's own would use.
 
-    python -m pytest tests/benchmarks/test_metric_speed.py --benchmark-enable
+    python -m pytest tests/benchmarks/test_metric_speed.py -n 0 --benchmark-enable
     python tests/benchmarks/test_metric_speed.py --repeats 3 --csv ratios.csv
 
 As tests each side is timed by itself. As a script every pair of sides takes turns on each Kodak
