@@ -207,9 +207,7 @@ def score(
         return stored
 
 
-def report(
-    folder: str | Path, progress: Progress = _silent, *, single_file: bool = False
-) -> Path:
+def report(folder: str | Path, progress: Progress = _silent, *, single_file: bool = False) -> Path:
     """Make tables/, plots/ and report.html of a stored run again; return the report's path.
 
     With `single_file` the page holds all that it shows, to be sent as one file.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import cli_code, cli_compare, cli_doctor, cli_rd, cli_speed
-from .errors import HistoryWarning, VaebenchError
+from .errors import VaebenchError
 
 if TYPE_CHECKING:
     from .store import StoredRun
@@ -138,8 +138,10 @@ def run(
 ) -> None:
     """Encode, decode and score pictures with every codec; write tables, plots and a report."""
     from . import api
+    from .allocator import keep_freed_memory
     from .progress import shown_progress
 
+    keep_freed_memory()
     fields: dict[str, Any] = {
         "images": images,
         "codecs": codec,
@@ -274,7 +276,7 @@ def _show(stored: StoredRun) -> None:
 
 def _warn(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
     """Show our own warnings as a sentence, and others as Python does."""
-    if issubclass(category, HistoryWarning):
+    if category.__module__.startswith("vaebench."):
         typer.echo(f"Warning: {message}", err=True)
     else:
         _python_warning(message, category, *where, **more)

@@ -17,12 +17,12 @@ import torch
 from numpy.typing import NDArray
 
 from .batches import Found, keep_seen, no_memory, run_codec, write_parts
+from .decoded import Decoded
 from .errors import RunFolderError
 from .latent_health import finish_latents
 from .pictures import drop_all_but_worst, keep_picture
 from .pipeline import ReadAhead, WriteBehind, file_threads
-from .pixels import read_pixels
-from .plan import Plan, Progress, as_scored, make_plan, new_record, refuse_changes, scored_images
+from .plan import Plan, Progress, make_plan, new_record, refuse_changes, scored_images
 from .records import REFERENCE, ImageRef
 from .scoring import References, prepare_references
 from .store import (
@@ -48,10 +48,11 @@ def evaluate(suite: Suite, folder: Path, command: str, progress: Progress) -> St
     Raises: VaebenchError before anything is written; afterwards a picture or metric that fails is
     listed and the run goes on.
     """
-    plan = make_plan(suite, progress)
+    decoded = Decoded(suite)
+    plan = make_plan(suite, progress, decoded)
     record = new_record(plan, folder, command)
     create_run(folder, record)
-    return _score_all(plan, folder, record, progress)
+    return _score_all(plan, decoded, folder, record, progress)
 
 
 def resume(folder: Path, progress: Progress) -> StoredRun:
@@ -67,12 +68,16 @@ def resume(folder: Path, progress: Progress) -> StoredRun:
             f"Cannot go on with {folder}: it is a speed run, whose cells belong to one session. "
             "Its finished cells are kept; run vaebench speed again for all of them."
         )
-    plan = make_plan(Suite.create(**record["suite"]), progress)
+    suite = Suite.create(**record["suite"])
+    decoded = Decoded(suite)
+    plan = make_plan(suite, progress, decoded)
     refuse_changes(folder, record, plan)
-    return _score_all(plan, folder, record, progress)
+    return _score_all(plan, decoded, folder, record, progress)
 
 
-def _score_all(plan: Plan, folder: Path, record: dict[str, Any], progress: Progress) -> StoredRun:
+def _score_all(
+    plan: Plan, decoded: Decoded, folder: Path, record: dict[str, Any], progress: Progress
+) -> StoredRun:
     images = scored_images(plan)
     done = finished_images(folder)
     progress("scoring", len(done), len(images))
@@ -87,7 +92,7 @@ def _score_all(plan: Plan, folder: Path, record: dict[str, Any], progress: Progr
             progress("scoring", len(done), len(images))
 
     with (
-        ReadAhead(lambda image: _read(plan, image), batches, threads) as ahead,
+        ReadAhead(decoded.take, batches, threads) as ahead,
         WriteBehind(threads, most_waiting=2 * max(plan.suite.batch_size, threads) + 2) as behind,
     ):
         scoring = _Scoring(plan, folder, record, behind, finished)
@@ -102,10 +107,6 @@ def _score_all(plan: Plan, folder: Path, record: dict[str, Any], progress: Progr
     finish_latents(folder, record)
     finish_run(folder, record)
     return load_run(folder)
-
-
-def _read(plan: Plan, image: ImageRef) -> NDArray[np.uint8]:
-    return as_scored(read_pixels(image, plan.suite.background).rgb, plan.suite)
 
 
 @dataclass

@@ -11,6 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
+import numpy as np
+from numpy.typing import NDArray
+
 from .decode import picture_suffixes
 from .errors import ImageError
 from .pixels import background_rgb, read_pixels
@@ -44,6 +47,7 @@ def find_images(
     sources: Sequence[str],
     background: str = "#ffffff",
     progress: Callable[[int, int], None] | None = None,
+    seen: Callable[[str, NDArray[np.uint8]], None] | None = None,
 ) -> ImageSet:
     """Find, hash and try the pictures of any number of sources.
 
@@ -51,7 +55,7 @@ def find_images(
     files without a picture's suffix are left out), a glob (the same are left out), a list file
     (`.txt`: a path on each line, relative to the file; # starts a comment), a single file, or the
     word `sample`. A file that several sources name is taken once. `progress` is told
-    how many files of how many have been tried.
+    how many files of how many have been tried, and `seen` the path and pixels of each picture.
 
     An id is the path below the folder, below the fixed part of the glob, or below the list file;
     a single file's is its name. Where two files would share one, their set's name goes before it,
@@ -75,6 +79,8 @@ def find_images(
         except (ImageError, OSError) as error:
             skipped.append(SkippedImage(*place, reason=str(error)))
         else:
+            if seen:
+                seen(str(file.path), pixels.rgb)
             height, width = pixels.rgb.shape[:2]
             images.append(ImageRef(*place, digest, width, height, pixels.notes))
     if progress:

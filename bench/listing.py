@@ -46,6 +46,8 @@ def summarise(run: StoredRun) -> Iterator[str]:
     yield from filter(None, (_means(run, name) for name in ("summary", "timings")))
     for skipped in run.record["skipped"]:
         yield f"skipped {skipped['image_id']}: {skipped['reason']}"
+    for note in run.record.get("notes", []):
+        yield f"note: {note}"
     reasons = Counter(
         (entry["metric"], entry["codec"] if entry["image_id"] else None, entry["reason"])
         for entry in run.record["unavailable"]

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from ..metrics import (
     DEFAULT_METRICS,
@@ -24,10 +22,10 @@ from ..metrics import (
 from .codecs import open_codec
 from .codecs.base import Codec
 from .codecs.pca import set_to_fit_on
+from .decoded import Decoded
 from .environment import read_environment
 from .errors import ImageError, RegionError, RunFolderError, SuiteError
 from .images import ImageSet, find_images
-from .pixels import fit_pixels, read_pixels
 from .records import ImageRef, MetricColumn, Region, Unavailable
 from .regions import fit_region, read_regions
 from .store import SCHEMA_VERSION, region_to_json
@@ -70,15 +68,16 @@ class Plan:
         return MetricColumn("mae", "mae/rgb8", "", higher_is_better=False)
 
 
-def make_plan(suite: Suite, progress: Progress) -> Plan:
-    """Find, read and open all that the suite names.
+def make_plan(suite: Suite, progress: Progress, decoded: Decoded | None = None) -> Plan:
+    """Find, read and open all that the suite names; `decoded` keeps what was decoded for it.
 
     Raises: VaebenchError naming the first thing that cannot be had.
     """
-    found = _find(suite, progress)
+    decoded = decoded or Decoded(suite)
+    found = _find(suite, progress, decoded)
     regions, unused = _place_regions(suite, found.images)
     codecs: list[Codec] = []
-    with set_to_fit_on(lambda: _read_set(suite, found.images)):
+    with set_to_fit_on(lambda: map(decoded.read, found.images)):
         for spec in suite.codecs:
             progress("opening codecs", len(codecs), len(suite.codecs))
             codecs.append(open_codec(spec.name, spec.source, spec.settings))
@@ -188,19 +187,12 @@ def scored_images(plan: Plan) -> list[ImageRef]:
     return [_as_scored(image, plan.suite) for image in plan.found.images]
 
 
-def as_scored(pixels: NDArray[np.uint8], suite: Suite) -> NDArray[np.uint8]:
-    """Return a picture's pixels [H, W, 3] at the size at which they are scored."""
-    return fit_pixels(pixels, suite.size, suite.fit or "crop", suite.background)
-
-
-def _read_set(suite: Suite, images: Sequence[ImageRef]) -> Iterator[NDArray[np.uint8]]:
-    for image in images:
-        yield as_scored(read_pixels(image, suite.background).rgb, suite)
-
-
-def _find(suite: Suite, progress: Progress) -> ImageSet:
+def _find(suite: Suite, progress: Progress, decoded: Decoded) -> ImageSet:
     found = find_images(
-        suite.images, suite.background, lambda done, total: progress("reading images", done, total)
+        suite.images,
+        suite.background,
+        lambda done, total: progress("reading images", done, total),
+        decoded.keep,
     )
     if not found.images:
         reasons = "; ".join(f"{image.path}: {image.reason}" for image in found.skipped[:3])

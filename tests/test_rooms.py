@@ -58,6 +58,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "bench.pipeline": set(),
     "bench.transfers": set(),
     "bench.batches": LINE,
+    "bench.decoded": {"bench.pixels", "bench.records", "bench.suite"},
     "bench.doctor": EVERYTHING,
     "bench.regression": set(),
     "bench.change_points": set(),

@@ -51,6 +51,10 @@ def test_help_and_version_load_neither_torch_nor_pandas() -> None:
         "gate",
         "explain",
         "ladder",
+        "rd",
+        "encode",
+        "decode",
+        "doctor",
     ],
 )
 def test_every_command_shows_an_example(command: str) -> None:
@@ -83,7 +87,11 @@ def test_a_run_from_the_command_line(
     assert "mae" in set(pd.read_parquet(out / "scores.parquet").metric)
     (out / "report.html").unlink()
     assert vaebench("report", str(out), monkeypatch=monkeypatch) == 0
-    assert (out / "report.html").is_file()
+    beside = (out / "report.html").read_text(encoding="utf-8")
+    assert vaebench("report", str(out), "--single-file", monkeypatch=monkeypatch) == 0
+    whole = (out / "report.html").read_text(encoding="utf-8")
+    assert 'src="thumbnails/' in beside and 'src="thumbnails/' not in whole
+    assert "data:image/" in whole
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from vaebench.bench import evaluate as evaluate_module
+from vaebench.bench import decoded as decoded_module
+from vaebench.bench import images as images_module
 from vaebench.bench import plan as plan_module
 from vaebench.bench.codecs import open_codec
 from vaebench.bench.codecs.base import Family
@@ -145,11 +146,12 @@ def test_each_file_is_read_once_and_each_reference_prepared_once(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counts: Counter[str] = Counter()
-    read, opened = evaluate_module.read_pixels, plan_module.open_metric
+    read, opened = decoded_module.read_pixels, plan_module.open_metric
 
-    def counted_read(image: Any, background: str) -> Any:
-        counts[f"read {image.image_id}"] += 1
-        return read(image, background)
+    def counted_read(ref: Any, background: str) -> Any:
+        path = Path(getattr(ref, "path", ref))
+        counts[f"read {path.relative_to(photos).as_posix()}"] += 1
+        return read(ref, background)
 
     def counted_metric(*arguments: Any) -> Any:
         metric = opened(*arguments)
@@ -162,12 +164,23 @@ def test_each_file_is_read_once_and_each_reference_prepared_once(
         monkeypatch.setattr(type(metric), "prepare", lambda _, ref: counted_prepare(ref))
         return metric
 
-    monkeypatch.setattr(evaluate_module, "read_pixels", counted_read)
+    for module in (decoded_module, images_module):
+        monkeypatch.setattr(module, "read_pixels", counted_read)
     monkeypatch.setattr(plan_module, "open_metric", counted_metric)
     codecs = ["jpeg:q=40", "jpeg:q=60", "webp:q=40", "resize:4"]
     evaluate(suite(photos, codecs=codecs, metrics=["ssim"]), tmp_path / "run", "command", quiet)
-    ids = ["a.png", "b.png", "c.png", "more/d.png", "wide.png"]
+    ids = ["a.png", "b.png", "broken.png", "c.png", "more/d.png", "wide.png"]
     assert counts == {"prepare ssim": 5, **{f"read {image_id}": 1 for image_id in ids}}
+    # Of a set that takes more memory than is kept, the first are decoded once, the others twice.
+    counts.clear()
+    monkeypatch.setattr(decoded_module, "MOST_BYTES", 2 * 64 * 56 * 3)
+    fields = {"codecs": ["jpeg:q=40"], "metrics": ["ssim"]}
+    bounded = evaluate(suite(photos, **fields), tmp_path / "bounded", "command", quiet)
+    twice = {"read c.png", "read more/d.png", "read wide.png"}
+    assert {key for key, count in counts.items() if count == 2} == twice
+    monkeypatch.undo()
+    usual = evaluate(suite(photos, **fields), tmp_path / "usual", "command", quiet)
+    assert usual.scores.equals(bounded.scores)
 
 
 def test_a_stopped_run_goes_on_to_the_same_bytes(
