@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -20,8 +21,13 @@ def test_classical(vae_benchmark):
 
 
 def run_pytest(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    # In a worker of pytest-xdist pytest-benchmark would save nothing.
+    inherited = {key: value for key, value in os.environ.items() if "XDIST" not in key}
+    plugins = ("-p", "no:cacheprovider", "-p", "no:xdist")
+    command = [sys.executable, "-m", "pytest", "-q", *plugins, *arguments]
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, check=False, env=inherited
+    )
 
 
 def test_device_precision_and_images_per_s_are_saved_for_comparison(tmp_path: Path) -> None:

@@ -164,7 +164,9 @@ class Page(HTMLParser):
         for reference in self.references:
             assert not reference.startswith(OUTSIDE), reference
             # What has an equals sign is a view, not a place on the page.
-            if reference.startswith("#") and "=" not in reference:
+            if reference.startswith("#") and "=" in reference:
+                continue
+            if reference.startswith("#"):
                 assert reference[1:] in self.ids
             else:
                 assert (path.parent / unquote(reference)).is_file(), reference
