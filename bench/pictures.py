@@ -34,12 +34,6 @@ def keep_picture(folder: Path, codec: str, image_id: str, pixels: np.ndarray) ->
     write_atomic(picture_path(folder, "reconstructions", codec, image_id), encode_png(pixels))
 
 
-def keep_map(folder: Path, codec: str, image_id: str, values: Tensor, full_scale: float) -> None:
-    """Write an error map [H, W] as 8-bit grey PNG; 255 stands for `full_scale`."""
-    grey = (values * (255 / full_scale)).clamp_(0, 255).round_().byte().cpu().numpy()
-    write_atomic(picture_path(folder, "maps", codec, image_id), encode_png(grey))
-
-
 def keep_latents(folder: Path, codec: str, image_id: str, latents: Tensor) -> None:
     """Write raw latents [C, h, w] as .npy, float16 where they are half precision."""
     values = latents.cpu() if latents.element_size() > 2 else latents.cpu().half()

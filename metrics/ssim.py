@@ -105,7 +105,7 @@ def _band_px(device: torch.device) -> int:
     On a CPU few enough that its dozen planes stay near the processor, and enough that threads
     seldom wait for one another; on a GPU as many as its memory surely holds.
     """
-    return 96 if device.type == "cpu" else 2048
+    return 192 if device.type == "cpu" else 2048
 
 
 def luminance(reference: Moments, here: slice, mean: Tensor) -> Tensor:

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from vaebench.bench.pictures import encode_png, keep_map, keep_picture
+from vaebench.bench.pictures import encode_png, keep_picture
 from vaebench.bench.store import picture_path
 
 
@@ -47,21 +46,6 @@ def test_a_photograph_takes_no_more_than_a_tenth_over_pillow(kodak: Path):
         buffer = io.BytesIO()
         Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
         assert len(encode_png(pixels)) < 1.1 * len(buffer.getvalue())
-
-
-def test_a_map_is_grey_and_255_is_its_full_scale(tmp_path: Path):
-    values = torch.tensor([[0.0, 0.5, 1.0], [2.0, 3.0, float("inf")]])
-    keep_map(tmp_path, "codec", "a.png", values, full_scale=2.0)
-    with Image.open(picture_path(tmp_path, "maps", "codec", "a.png")) as image:
-        assert image.mode == "L"
-        assert np.asarray(image).tolist() == [[0, 64, 128], [255, 255, 255]]
-
-
-def test_a_map_that_is_kept_stays_as_it_was(tmp_path: Path):
-    values = torch.rand(4, 5)
-    before = values.clone()
-    keep_map(tmp_path, "codec", "a.png", values, full_scale=0.5)
-    assert torch.equal(values, before)
 
 
 def test_a_picture_is_kept_where_the_report_looks(tmp_path: Path):
