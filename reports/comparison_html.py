@@ -23,7 +23,7 @@ from .comparison_tables import comparison_sections, quoted_sections
 from .comparison_viewer import compared_pictures, pair_address, picture_name
 from .comparison_words import headlines, left_out
 from .html import SHOWN_ROWS, Drawn
-from .page import TABLE_SCRIPTS, page_frame, render
+from .page import BASE_SCRIPTS, SCRIPT_SOURCES, TABLE_SCRIPTS, page_frame, render
 from .pictures import colour_table, error_colours
 from .thumbnails import Thumbnails
 
@@ -77,10 +77,10 @@ def write_comparison_html(
     chapters = [*([("viewer", "Look closer")] if looked_at else []), *CHAPTERS]
     frame = page_frame(
         comparison.folder,
-        [*(viewer.SCRIPTS if looked_at else ("state.js",)), *TABLE_SCRIPTS],
+        [*(viewer.SCRIPTS if looked_at else BASE_SCRIPTS), *TABLE_SCRIPTS],
         ["report.css", "comparison.css", *(viewer.STYLES if looked_at else ())],
         single_file=single_file,
-        beside=() if single_file or not looked_at else viewer.SCRIPT_SOURCES,
+        beside=() if single_file or not looked_at else SCRIPT_SOURCES,
     )
     more = {"chapters": chapters, "thumbnail": thumbnail, "viewer": looked_at}
     write_atomic(path, render("comparison.html.j2", {**view, **more, **frame}).encode())

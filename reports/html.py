@@ -16,7 +16,14 @@ from .heading import leading, protocol, question
 from .latent_health import latent_findings, latent_sections
 from .markup import notes, sections
 from .overview import gap_rows, overview
-from .page import TABLE_SCRIPTS, page_frame, render
+from .page import (
+    BASE_SCRIPTS,
+    SCRIPT_SOURCES,
+    TABLE_SCRIPTS,
+    page_frame,
+    part_script,
+    render,
+)
 from .pictures import colour_table, error_colours, picture_rows, region_strips, scale_of
 from .plot_points import PlotPoints
 from .plots.error_maps import missing_maps, scale_label
@@ -24,14 +31,16 @@ from .score_table import score_table
 from .tables import scored_images, summary, unavailable, worst
 from .thumbnails import Thumbnails
 from .timings import timed_cells, timing_sections
-from .viewer_facts import kept_pictures
 
 OPEN_STRIPS = 6
 OPEN_NOTICES = 6
 """More lines than this at the top of the page are folded: they would hide what it is about."""
 
 SHOWN_ROWS = 200
-"""Of pictures and their hashes; a longer list is in run.json."""
+"""Of pictures and their hashes, and of remarks; a longer list is in run.json."""
+
+SCORES = "tables/scores"
+"""The part of the page that holds all scores, which grows with the pictures as nothing else."""
 
 
 @dataclass(frozen=True)
@@ -69,22 +78,33 @@ def write_html(
     looked_at = viewer.viewer_view(run, single_file=single_file)
     if looked_at and not single_file:
         viewer.write_viewer_files(run)
-    view = _view(run, drawn, missing, written, thumbnails)
+    scores = score_table(run) if scored_images(run) else None
+    _write_scores(run, None if single_file else scores)
+    view = _view(run, drawn, missing, written, thumbnails, has_viewer=looked_at is not None)
     frame = page_frame(
         run.folder,
         [
-            *(viewer.SCRIPTS if looked_at else ("state.js",)),
+            *(viewer.SCRIPTS if looked_at else BASE_SCRIPTS),
             *TABLE_SCRIPTS,
             "plots.js",
         ],
         ["report.css", *(viewer.STYLES if looked_at else ())],
         single_file=single_file,
-        beside=() if single_file or not looked_at else viewer.SCRIPT_SOURCES,
+        beside=() if single_file else SCRIPT_SOURCES,
     )
-    page = render("report.html.j2", {**view, **frame, "viewer": looked_at})
+    page = render("report.html.j2", {**view, **frame, "viewer": looked_at, "scores": scores})
     write_atomic(path, page.encode())
     thumbnails.remove_stale()
     return path
+
+
+def _write_scores(run: StoredRun, scores: dict[str, Any] | None) -> None:
+    """Write the scores that the page loads once it is drawn; None removes an earlier report's."""
+    path = run.folder / f"{SCORES}.js"
+    if scores is None:
+        path.unlink(missing_ok=True)
+    else:
+        write_atomic(path, part_script(path.stem, scores))
 
 
 def _view(
@@ -93,6 +113,8 @@ def _view(
     missing: dict[str, str],
     written: Sequence[str],
     thumbnails: Thumbnails,
+    *,
+    has_viewer: bool,
 ) -> dict[str, Any]:
     record = run.record
     scored = bool(record["images"] or record["metrics"])
@@ -106,7 +128,7 @@ def _view(
         "codecs": record["codecs"],
         "pictures": len(run.images),
         "scored": scored,
-        "chapters": _chapters(run, scored, bool(plots.get("trend")), bool(kept_pictures(run))),
+        "chapters": _chapters(run, scored, bool(plots.get("trend")), has_viewer),
         "question": question(run, scored),
         "protocol": protocol(run, scored),
         "address": view_address,
@@ -116,6 +138,7 @@ def _view(
         "plots": plots,
         "missing": missing,
         "shown_rows": SHOWN_ROWS,
+        "scores_part": SCORES,
         "definitions": [*explain(run), *explain_speed(run)],
         "tables": list(written),
         **_quality(run),
@@ -143,7 +166,6 @@ def _quality(run: StoredRun) -> dict[str, Any]:
         "gaps": gap_rows(run, column, found) if column else [],
         "region_count": len(run.regions),
         "worst_sections": sections("worst", worst(run), run),
-        "scores": score_table(run) if scored_images(run) else None,
     }
 
 

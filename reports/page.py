@@ -21,8 +21,15 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 TEMPLATES = Path(__file__).parent / "templates"
+BASE_SCRIPTS = ("state.js", "parts.js")
+"""The scripts of a page that has views with an address, and parts that it loads on demand."""
+
 TABLE_SCRIPTS = ("table_formats.js", "table_scores.js", "tables.js")
-"""The scripts of a page's tables, after state.js, in the order in which they run."""
+"""The scripts of a page's tables, after BASE_SCRIPTS, in the order in which they run."""
+
+SCRIPT_SOURCES = ("'self'", "file:")
+"""Where a page that is no single file loads parts from, as a Content-Security-Policy says it;
+`file:` is for browsers in which `'self'` covers nothing on disk."""
 
 
 def render(template: str, view: Mapping[str, Any]) -> str:
@@ -93,6 +100,12 @@ def script(name: str) -> Markup:
 def style(name: str) -> Markup:
     """Return a style sheet of `templates/` as an element, byte by byte what `policy` hashed."""
     return _element("style", name)
+
+
+def part_script(key: str, value: Any) -> bytes:
+    """Return the script that hands a part over to the page, beside which it lies."""
+    texts = (json.dumps(given, ensure_ascii=False, separators=(",", ":")) for given in (key, value))
+    return f"vaebenchViewer.receive({','.join(texts)});\n".encode()
 
 
 def data(name: str, value: Any) -> Markup:

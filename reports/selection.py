@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache, partial
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -66,12 +68,16 @@ def worst_pictures(run: StoredRun, count: int = SHOWN_PICTURES) -> list[str]:
     if column is None:
         return []
     values = whole_values(run, column.variant)
-    rankings = [
-        [image_id for image_id in ranking(of_codec, column) if _is_kept(run, image_id)]
-        for of_codec in values.values()
-    ]
-    in_turn = (ranked[rank] for rank in range(count) for ranked in rankings if rank < len(ranked))
-    return list(dict.fromkeys(in_turn))[:count]
+    # Asking the disk takes longest: each picture is asked for once, while any is missing.
+    is_kept = cache(partial(_is_kept, run))
+    rankings = [filter(is_kept, ranking(of_codec, column)) for of_codec in values.values()]
+    in_turn = (image_id for rank in zip_longest(*rankings) for image_id in rank if image_id)
+    found: dict[str, None] = {}
+    for image_id in in_turn:
+        if len(found) >= count:
+            break
+        found[image_id] = None
+    return list(found)
 
 
 def picture_sizes(run: StoredRun) -> dict[str, tuple[int, int]]:

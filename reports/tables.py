@@ -32,7 +32,7 @@ def codec_names(run: StoredRun) -> list[str]:
 
 def scored_images(run: StoredRun) -> list[str]:
     """Return the pictures that have scores, in the order of the run."""
-    scored = set(run.scores["image_id"])
+    scored = set(run.scores["image_id"].unique())
     return [str(image["image_id"]) for image in run.record["images"] if image["image_id"] in scored]
 
 
@@ -67,7 +67,8 @@ def ranking(values: pd.Series, column: Column) -> list[str]:
     """Return the pictures that have a value, worst first."""
     known = values.dropna()
     ordered = known.to_numpy() if column.higher_is_better else -known.to_numpy()
-    return [str(known.index[place]) for place in np.argsort(ordered, kind="stable")]
+    names = known.index.to_numpy(object)
+    return [str(name) for name in names[np.argsort(ordered, kind="stable")]]
 
 
 def summary(run: StoredRun) -> pd.DataFrame:

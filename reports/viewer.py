@@ -23,6 +23,7 @@ from typing import Any
 
 from ..bench.store import StoredRun, write_atomic
 from .columns import Column
+from .page import BASE_SCRIPTS, part_script
 from .pictures import scale_of
 from .plots.style import ERROR_COLOURS
 from .selection import picture_sizes
@@ -33,13 +34,12 @@ from .viewer_parts import (
     latents_caption,
     latents_sheet,
     pixel_uri,
-    script_of,
     sources_of,
     thumbnail,
 )
 
 SCRIPTS = (
-    "state.js",
+    *BASE_SCRIPTS,
     "viewer_parts.js",
     "viewer_stage.js",
     "viewer_panel.js",
@@ -50,10 +50,6 @@ SCRIPTS = (
 
 STYLES = ("viewer.css",)
 """Its style sheets, after that of the page, whose colours they use."""
-
-SCRIPT_SOURCES = ("'self'", "file:")
-"""Where a page that is no single file loads the parts from, as a Content-Security-Policy says it;
-`file:` is for browsers in which `'self'` covers nothing on disk."""
 
 FOLDER = "viewer"
 PIXELS_BYTES = 256 * 2**20
@@ -72,11 +68,10 @@ def viewer_view(
     pictures = [name for name in kept_pictures(run) if only in (None, name)]
     if not pictures:
         return None
-    facts, sizes, errors = Facts(run), picture_sizes(run), _errors(run)
+    facts, errors = Facts(run), _errors(run)
     blocks: dict[str, Any] = {}
     shown = _fill(facts, pictures, blocks) if single_file else pictures
     data = {
-        "pictures": [[facts.keys[name], name, *sizes[name]] for name in shown],
         "codecs": facts.codecs,
         "columns": labels_of(facts.columns),
         "errors": errors,
@@ -103,8 +98,9 @@ def write_viewer_files(run: StoredRun) -> None:
             write_atomic(path, make())
         return path.stat().st_size
 
-    spent, facts = 0, Facts(run)
-    for image_id in kept_pictures(run):
+    spent, facts, pictures = 0, Facts(run), kept_pictures(run)
+    _write_script(folder / "pictures.js", "pictures", _listed(facts, pictures))
+    for image_id in pictures:
         key, sources = facts.keys[image_id], sources_of(run, image_id, facts.codecs)
         own = folder / key
         first = next(iter(sources.values()))
@@ -117,20 +113,32 @@ def write_viewer_files(run: StoredRun) -> None:
         for place, (path, caption) in _latents(run, image_id).items():
             keep(own / f"latents-{place}.png", path, partial(latents_sheet, path))
             sheets[place] = {"address": f"{FOLDER}/{key}/latents-{place}.png", "caption": caption}
-        script = script_of(f"{key}/facts", facts.of(image_id, sheets, has_pixels=has_pixels))
         kept.add(own / "facts.js")
-        # A file's way to the disk takes longer than reading it.
-        if not (own / "facts.js").is_file() or (own / "facts.js").read_bytes() != script:
-            write_atomic(own / "facts.js", script)
+        told = facts.of(image_id, sheets, has_pixels=has_pixels)
+        _write_script(own / "facts.js", f"{key}/facts", told)
     _remove_stale(folder, kept)
+
+
+def _listed(facts: Facts, pictures: list[str]) -> list[Any]:
+    """Return the part that lists the pictures: of each its key, name, width and height."""
+    sizes = picture_sizes(facts.run)
+    return [[facts.keys[name], name, *sizes[name]] for name in pictures]
+
+
+def _write_script(path: Path, key: str, value: Any) -> None:
+    script = part_script(key, value)
+    # A file's way to the disk takes longer than reading it.
+    if not path.is_file() or path.read_bytes() != script:
+        write_atomic(path, script)
 
 
 def _fill(facts: Facts, pictures: list[str], blocks: dict[str, Any]) -> list[str]:
     """Put the parts of pictures into `blocks`, up to PIXELS_BYTES; return those that are in."""
-    spent, run = 0, facts.run
+    spent, run, shown = 0, facts.run, pictures
     for count, image_id in enumerate(pictures):
         if spent >= PIXELS_BYTES:
-            return pictures[:count]
+            shown = pictures[:count]
+            break
         key, sources = facts.keys[image_id], sources_of(run, image_id, facts.codecs)
         sheets = {
             place: {"address": data_uri("image/png", latents_sheet(path)), "caption": caption}
@@ -146,7 +154,8 @@ def _fill(facts: Facts, pictures: list[str], blocks: dict[str, Any]) -> list[str
             spent += len(uri)
         first = next(iter(sources.values()))
         blocks[f"{key}/thumbnail"] = data_uri("image/jpeg", thumbnail(first))
-    return pictures
+    blocks["pictures"] = _listed(facts, shown)
+    return shown
 
 
 def _errors(run: StoredRun) -> dict[str, Any] | None:
@@ -175,7 +184,7 @@ def _latents(run: StoredRun, image_id: str) -> dict[str, tuple[Path, str]]:
 
 
 def _pixel_script(key: str, path: Path) -> bytes:
-    return script_of(key, pixel_uri(path))
+    return part_script(key, pixel_uri(path))
 
 
 def _remove_stale(folder: Path, kept: set[Path]) -> None:

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import math
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import numpy as np
@@ -27,12 +25,6 @@ GAP_GREY = 128
 SHEET_PX = 400
 CHANNELS_A_ROW = 4
 """A sheet of latent channels is SHEET_PX wide, or wider where it would have fewer in a row."""
-
-
-def script_of(key: str, value: Any) -> bytes:
-    """Return the script that hands a part over to the page."""
-    texts = (json.dumps(given, ensure_ascii=False, separators=(",", ":")) for given in (key, value))
-    return f"vaebenchViewer.receive({','.join(texts)});\n".encode()
 
 
 def sources_of(run: StoredRun, image_id: str, codecs: list[str]) -> dict[str, Path]:

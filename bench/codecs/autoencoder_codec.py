@@ -82,9 +82,9 @@ class AutoencoderCodec:
 def _noise(images: Tensor, like: Tensor, seed: int) -> Tensor:
     """Draw each picture's noise from the seed and its own pixels: order and batch play no part."""
     drawn: list[Tensor] = []
-    for image in images:
-        pixels = image.detach().float().cpu().contiguous().numpy().tobytes()
-        digest = hashlib.sha256(seed.to_bytes(16, "little", signed=True) + pixels).digest()
+    # One copy, so that a device is waited for once a batch.
+    for image in images.detach().float().cpu().contiguous().numpy():
+        digest = hashlib.sha256(seed.to_bytes(16, "little", signed=True) + image.tobytes()).digest()
         generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
         drawn.append(torch.randn(like.shape[1:], generator=generator))
     return torch.stack(drawn).to(like)

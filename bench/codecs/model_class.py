@@ -1,13 +1,12 @@
-"""From a found checkpoint to a loaded diffusers model of the class that its config names."""
+"""From a found checkpoint to a loaded diffusers model of the class that its config names.
+
+diffusers takes seconds to import, so it waits for the weights: a damaged file is told sooner.
+"""
 
 from __future__ import annotations
 
 import inspect
 from typing import Any
-
-import diffusers
-from diffusers.models import autoencoders
-from diffusers.models.modeling_utils import ModelMixin
 
 from ..errors import CodecError, unknown_name
 from .ldm import infer_config, keep_autoencoder, to_diffusers, without_prefix
@@ -22,6 +21,9 @@ def build_model(source: str, found: Checkpoint, trust_remote_code: bool) -> tupl
     missing, unexpected or of the wrong shape.
     """
     stored = without_prefix(read_weights(found.files, keep_autoencoder))
+
+    import diffusers
+
     renamed = to_diffusers(stored)
     notes: list[str] = []
     config = found.config
@@ -57,6 +59,10 @@ def build_model(source: str, found: Checkpoint, trust_remote_code: bool) -> tupl
 def _find_class(
     source: str, found: Checkpoint, config: dict[str, Any], trust_remote_code: bool
 ) -> Any:
+    import diffusers
+    from diffusers.models import autoencoders
+    from diffusers.models.modeling_utils import ModelMixin
+
     name = str(config.get("_class_name", ""))
     model_class = getattr(diffusers, name, None)
     if model_class is None and "auto_map" in config:

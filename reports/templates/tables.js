@@ -216,9 +216,18 @@
     }
   }
 
+  /* Fill a table whose rows are in a part, which is larger than all else of the page. */
+  async function load(root, table) {
+    const [folder, key] = root.dataset.part.split("/");
+    const data = await window.vaebenchViewer.part(key, folder);
+    root.removeAttribute("aria-busy");
+    if (data) new Table(root, new ScoreRows(table, data));
+    else root.textContent = `${root.dataset.part}.js is gone; make the report again.`;
+  }
+
   for (const root of document.querySelectorAll("[data-table]")) {
     const table = root.querySelector("table");
-    const data = document.getElementById(root.dataset.source ?? "");
-    new Table(root, data ? new ScoreRows(table, JSON.parse(data.textContent)) : elementsOf(table));
+    if (root.dataset.part) load(root, table);
+    else new Table(root, elementsOf(table));
   }
 })();

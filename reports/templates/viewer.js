@@ -1,6 +1,6 @@
 /* The viewer: what is compared and how, by buttons, keys and the address's hash. */
 "use strict";
-(() => {
+(async () => {
   const block = document.getElementById("viewer-data");
   if (!block) return;
   const { panel, values, Stage, part, pixels } = vaebenchViewer;
@@ -12,7 +12,10 @@
   const ZOOM_STEP = 1.5;
   const REST_MS = 200;
 
-  const pictures = data.pictures.map(([key, id, width, height]) => ({ key, id, width, height }));
+  const say = (text) => { at("status").textContent = text; };
+  const listed = await part("pictures");
+  if (!listed) return say("The list of pictures is gone; make the report again.");
+  const pictures = listed.map(([key, id, width, height]) => ({ key, id, width, height }));
   /* Everything that A and B may be: the part that holds it, its name in the hash and to a reader. */
   const reference = {
     part: "reference", id: "reference", label: "reference", codec: null, isErrors: false,
@@ -47,7 +50,6 @@
   const isKept = (source) => Boolean(source && facts && source.part in facts.sources);
   const codecsShown = () => (
     [...new Set([chosen.a.codec, chosen.b.codec])].filter((codec) => codec !== null));
-  const say = (text) => { at("status").textContent = text; };
   const viewText = () => `${picture.key} ${stage.zoom} ${stage.centre}`;
 
   async function showPicture(next, view) {

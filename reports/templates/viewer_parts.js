@@ -1,44 +1,9 @@
-/* What the viewer shows is loaded part by part, on demand: the facts of a picture and its pixels.
- *
- * A page opened from disk may neither fetch a neighbour nor read an <img> of one back, so every
- * part is a small script beside the page that calls `receive`; in a single file it is a block of
- * JSON inside the page. */
+/* The pixels of pictures, decoded, and what is read or measured in them. */
 "use strict";
-window.vaebenchViewer = (() => {
+Object.assign(window.vaebenchViewer, (() => {
   const PICTURES_IN_MEMORY = 8;
-  const asked = new Map();
-  const receivers = new Map();
+  const { part, forget } = window.vaebenchViewer;
   const decoded = new Map();
-
-  /* Return a promise of a part ("7/facts", "7/codec-0"), or of null where it was not written. */
-  function part(key) {
-    const inside = inline(key);
-    if (inside !== null) return Promise.resolve(inside);
-    if (!asked.has(key)) asked.set(key, beside(key));
-    return asked.get(key);
-  }
-
-  /* Return a part that is inside of the page, or null. */
-  function inline(key) {
-    const block = document.getElementById(`viewer-part-${key}`);
-    return block && JSON.parse(block.textContent);
-  }
-
-  function beside(key) {
-    return new Promise((resolve) => {
-      const script = document.createElement("script");
-      receivers.set(key, resolve);
-      script.onload = () => script.remove();
-      script.onerror = () => { script.remove(); resolve(null); };
-      script.src = `viewer/${key}.js`;
-      document.head.append(script);
-    });
-  }
-
-  function receive(key, value) {
-    receivers.get(key)?.(value);
-    receivers.delete(key);
-  }
 
   /* Return a promise of {width, height, data} (RGBA bytes) of a part that holds a picture. */
   function pixels(key) {
@@ -48,7 +13,7 @@ window.vaebenchViewer = (() => {
     // The oldest goes, with its base64, which can be loaded again.
     for (const oldest of [...decoded.keys()].slice(0, -PICTURES_IN_MEMORY)) {
       decoded.delete(oldest);
-      asked.delete(oldest);
+      forget(oldest);
     }
     return known;
   }
@@ -97,5 +62,5 @@ window.vaebenchViewer = (() => {
     return 10 * Math.log10((255 ** 2 * 3 * (x1 - x0) * (y1 - y0)) / sum);
   }
 
-  return { part, inline, receive, pixels, colourAt, meanIn, psnrIn };
-})();
+  return { pixels, colourAt, meanIn, psnrIn };
+})());

@@ -25,8 +25,8 @@ print("\\n" + json.dumps([code, sorted(name for name in sys.modules if "." not i
 """
 
 
-def imported(*arguments: str) -> set[str]:
-    """Return the top-level modules that a command has imported when it ends well."""
+def imported(*arguments: str, expected: int = 0) -> set[str]:
+    """Return the top-level modules that a command has imported when it ends as expected."""
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, *arguments],
         capture_output=True,
@@ -35,7 +35,7 @@ def imported(*arguments: str) -> set[str]:
         encoding="utf-8",
     )
     code, modules = json.loads(done.stdout.splitlines()[-1])
-    assert code in (0, None), done.stderr
+    assert (code or 0) == expected, done.stderr
     return set(modules)
 
 
@@ -52,3 +52,16 @@ def test_a_report_is_made_without_torch(photos: Path, tmp_path: Path) -> None:
     assert (folder / "report.html").is_file()
     assert "pandas" in modules
     assert not modules & set(HEAVY)
+
+
+def test_a_damaged_checkpoint_is_refused_before_diffusers_is_imported(
+    photos: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "vae").mkdir()
+    (tmp_path / "vae" / "config.json").write_text('{"_class_name": "AutoencoderKL"}')
+    (tmp_path / "vae" / "diffusion_pytorch_model.safetensors").write_bytes(b"\x08" + bytes(20))
+    codec = f"mine={tmp_path / 'vae'}"
+    modules = imported(
+        "run", "--images", str(photos), "--codec", codec, "--out", str(tmp_path / "run"), expected=2
+    )
+    assert "diffusers" not in modules
