@@ -51,10 +51,8 @@ def shown_progress() -> Generator[Callable[[str, int, int], None]]:
 
         def progress(phase: str, done: int, total: int) -> None:
             if phase not in tasks:
-                tasks[phase] = bars.add_task(phase, total=total)
                 # What was done before (a resumed run) must not count as speed.
-                bars.update(tasks[phase], completed=done)
-                bars.reset(tasks[phase], completed=done, total=total)
+                tasks[phase] = bars.add_task(phase, total=total, completed=done)
             bars.update(tasks[phase], completed=done, total=total)
 
         yield progress
