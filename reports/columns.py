@@ -113,5 +113,8 @@ def rate_columns(run: StoredRun) -> list[Column]:
 def primary_column(run: StoredRun) -> Column | None:
     """Return the first metric asked for that has a value; worst and best are ranked by it."""
     scores: Any = run.scores
-    known = set(scores.dropna(subset=["value"])["variant"])
-    return next((column for column in quality_columns(run) if column.variant in known), None)
+
+    def is_known(column: Column) -> bool:
+        return bool(scores.loc[scores["variant"] == column.variant, "value"].notna().any())
+
+    return next(filter(is_known, quality_columns(run)), None)

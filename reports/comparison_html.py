@@ -72,7 +72,7 @@ def write_comparison_html(
     pictures = compared_pictures(comparison)
     looked_at = viewer.viewer_view(pictures, single_file=single_file)
     if looked_at and not single_file:
-        viewer.write_viewer_files(pictures)
+        viewer.write_viewer_files(pictures, looked_at["pictures"])
     view = _view(comparison, drawn, missing, written)
     chapters = [*([("viewer", "Look closer")] if looked_at else []), *CHAPTERS]
     frame = page_frame(

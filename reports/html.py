@@ -77,7 +77,7 @@ def write_html(
     thumbnails = Thumbnails(run.folder)
     looked_at = viewer.viewer_view(run, single_file=single_file)
     if looked_at and not single_file:
-        viewer.write_viewer_files(run)
+        viewer.write_viewer_files(run, looked_at["pictures"])
     scores = score_table(run) if scored_images(run) else None
     _write_scores(run, None if single_file else scores)
     view = _view(run, drawn, missing, written, thumbnails, has_viewer=looked_at is not None)

@@ -19,6 +19,8 @@ from .selection import (
 from .tables import codec_names, ranking, value_of, whole_values
 from .thumbnails import Thumbnails
 
+SHOWN_CELLS = 72
+"""Regions' pictures on the page, whatever the number of codecs; there are SHOWN_STRIPS at most."""
 SHOWN_STRIPS = 24
 COLOUR_STEPS = 128
 NAMED_RANKS = 3
@@ -107,7 +109,8 @@ def error_colours() -> list[str]:
 
 def region_strips(run: StoredRun, scale: float | None, thumbnails: Thumbnails) -> list[Strip]:
     """Return the strips of the regions that lose most, eyes first."""
-    return [_strip(run, crop, scale, thumbnails) for crop in leading_crops(run, SHOWN_STRIPS)]
+    count = min(SHOWN_STRIPS, max(1, SHOWN_CELLS // max(1, len(codec_names(run)))))
+    return [_strip(run, crop, scale, thumbnails) for crop in leading_crops(run, count)]
 
 
 def picture_rows(run: StoredRun, scale: float | None, thumbnails: Thumbnails) -> list[PictureRow]:

@@ -14,7 +14,7 @@ from .tables import ranking
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MOST_LINKS = 50
+MOST_LINKS = 25
 """Pictures of a codec that points lead to, worst first: in a cloud nobody hits the one he means."""
 
 

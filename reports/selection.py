@@ -133,7 +133,7 @@ def region_losses(run: StoredRun) -> dict[tuple[str, str, str], float]:
     column = primary_column(run)
     if column is None or not run.regions:
         return {}
-    table: Any = per_region(run)
+    table: Any = per_region(run, column)
     gaps = table[column.variant, "gap"] * (-1.0 if column.higher_is_better else 1.0)
     losses: dict[tuple[str, str, str], float] = {}
     for (_, kind, name, image_id), gap in gaps.items():

@@ -110,8 +110,10 @@ def per_image(run: StoredRun) -> pd.DataFrame:
     return pd.DataFrame(data, index=rows, dtype=np.float64)
 
 
-def per_region(run: StoredRun) -> pd.DataFrame:
+def per_region(run: StoredRun, only: Column | None = None) -> pd.DataFrame:
     """Return every region beside its whole picture, and the mean of each kind of region.
+
+    Of all metrics, or of one alone.
 
     Rows are (codec, kind, region, image_id). A row whose region is empty is the mean of its kind:
     of the regions that have a value, the whole picture counting once for each, so that the gap is
@@ -127,7 +129,7 @@ def per_region(run: StoredRun) -> pd.DataFrame:
             keys.extend((codec, *place) for place in places if place[0] == kind)
     rows = pd.MultiIndex.from_tuples(keys, names=["codec", "kind", "region", "image_id"])
     blocks: dict[tuple[str, str], list[float | str]] = {}
-    for column in quality_columns(run):
+    for column in [only] if only else quality_columns(run):
         for statistic, values in _region_block(run, column, keys).items():
             blocks[column.variant, statistic] = values
     return _frame(blocks, rows)
@@ -144,9 +146,12 @@ def _region_places(run: StoredRun) -> list[tuple[str, str, str]]:
 def _region_block(
     run: StoredRun, column: Column, keys: list[tuple[str, str, str, str]]
 ) -> dict[str, list[float | str]]:
-    scores = run.scores[run.scores["variant"] == column.variant]
-    names = zip(scores["codec"], scores["region"], scores["image_id"], strict=True)
-    known = dict(zip(names, (float(value) for value in scores["value"]), strict=True))
+    scores: Any = run.scores
+    pictures = {image_id for *_, image_id in keys}
+    scores = scores[(scores["variant"] == column.variant) & scores["image_id"].isin(pictures)]
+    # Lists, as an Arrow array takes microseconds to give one of its values.
+    names = (scores[name].tolist() for name in ("codec", "region", "image_id"))
+    known = dict(zip(zip(*names, strict=True), scores["value"].tolist(), strict=True))
     pairs: dict[tuple[str, str], list[tuple[float, float]]] = {}
     singles: dict[tuple[str, str, str, str], tuple[float, float]] = {}
     for codec, kind, name, image_id in keys:

@@ -6,7 +6,8 @@ disk taints a canvas, from which no pixel can be read. Showing <img> works, and 
 scripts: the source `'self'` of a Content-Security-Policy covers them, on disk as on a server. So
 the page shows the run's PNGs as they are, and reads pixels from scripts beside it, one a picture
 and codec, that hold a lossless copy as text; they are loaded when the picture is looked at. As
-that doubles what the run keeps, it ends at PIXELS_BYTES: what is left has all but the read-out.
+that doubles what the run keeps, it ends at PIXELS_BYTES or PIXELS_PICTURES: what is left has all
+but the read-out and the worst patches.
 
 Each <img> is moved and zoomed by a CSS transform, which the compositor does without painting
 again. Error maps stay grey, and an SVG filter colours them; measured in headless Chromium 156 on
@@ -16,12 +17,12 @@ does that was coloured before, so the filter, which also gives the gain, is the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..bench.store import StoredRun, write_atomic
+from ..bench.store import StoredRun
 from .columns import Column
 from .page import BASE_SCRIPTS, part_script
 from .pictures import scale_of
@@ -36,6 +37,7 @@ from .viewer_parts import (
     pixel_uri,
     sources_of,
     thumbnail,
+    write_part,
 )
 
 SCRIPTS = (
@@ -53,6 +55,8 @@ STYLES = ("viewer.css",)
 
 FOLDER = "viewer"
 PIXELS_BYTES = 256 * 2**20
+PIXELS_PICTURES = 500
+"""Of how many pictures, the worst, there are copies to read values from."""
 
 
 def viewer_view(
@@ -77,6 +81,7 @@ def viewer_view(
         "errors": errors,
     }
     return {
+        "pictures": shown,
         "data": data,
         "blocks": blocks,
         "count": len(shown),
@@ -85,41 +90,44 @@ def viewer_view(
     }
 
 
-def write_viewer_files(run: StoredRun) -> None:
+def write_viewer_files(run: StoredRun, pictures: Sequence[str] | None = None) -> None:
     """Write the parts of the viewer into `viewer/` of the run folder, and remove stale ones.
 
-    Pixels and thumbnails that are newer than the pictures they show are left as they are.
+    `pictures` are those of `viewer_view`, which takes a while to find them among thousands. Pixels
+    and thumbnails that are newer than the pictures they show are left as they are.
     """
     folder, kept = run.folder / FOLDER, set[Path]()
 
     def keep(path: Path, source: Path, make: Callable[[], bytes]) -> int:
         kept.add(path)
-        if not path.is_file() or path.stat().st_mtime_ns < source.stat().st_mtime_ns:
-            write_atomic(path, make())
+        if not _is_newer(path, source):
+            write_part(path, make())
         return path.stat().st_size
 
-    spent, facts, pictures = 0, Facts(run), kept_pictures(run)
-    _write_script(folder / "pictures.js", "pictures", _listed(facts, pictures))
-    for image_id in pictures:
+    spent, facts = 0, Facts(run)
+    pictures = kept_pictures(run) if pictures is None else pictures
+    if pictures:
+        _write_script(folder / "pictures.js", "pictures", _listed(facts, pictures))
+    for place, image_id in enumerate(pictures):
         key, sources = facts.keys[image_id], sources_of(run, image_id, facts.codecs)
         own = folder / key
         first = next(iter(sources.values()))
         keep(own / "thumbnail.jpg", first, partial(thumbnail, first))
-        has_pixels = spent < PIXELS_BYTES
+        has_pixels = spent < PIXELS_BYTES and place < PIXELS_PICTURES
         for name, path in sources.items() if has_pixels else ():
             make = partial(_pixel_script, f"{key}/{name}", path)
             spent += keep(own / f"{name}.js", path, make)
         sheets: dict[str, Any] = {}
-        for place, (path, caption) in _latents(run, image_id).items():
-            keep(own / f"latents-{place}.png", path, partial(latents_sheet, path))
-            sheets[place] = {"address": f"{FOLDER}/{key}/latents-{place}.png", "caption": caption}
+        for codec, (path, caption) in _latents(run, image_id).items():
+            keep(own / f"latents-{codec}.png", path, partial(latents_sheet, path))
+            sheets[codec] = {"address": f"{FOLDER}/{key}/latents-{codec}.png", "caption": caption}
         kept.add(own / "facts.js")
         told = facts.of(image_id, sheets, has_pixels=has_pixels)
         _write_script(own / "facts.js", f"{key}/facts", told)
     _remove_stale(folder, kept)
 
 
-def _listed(facts: Facts, pictures: list[str]) -> list[Any]:
+def _listed(facts: Facts, pictures: Sequence[str]) -> list[Any]:
     """Return the part that lists the pictures: of each its key, name, width and height."""
     sizes = picture_sizes(facts.run)
     return [[facts.keys[name], name, *sizes[name]] for name in pictures]
@@ -127,9 +135,19 @@ def _listed(facts: Facts, pictures: list[str]) -> list[Any]:
 
 def _write_script(path: Path, key: str, value: Any) -> None:
     script = part_script(key, value)
-    # A file's way to the disk takes longer than reading it.
+    # Writing takes longer than reading.
     if not path.is_file() or path.read_bytes() != script:
-        write_atomic(path, script)
+        write_part(path, script)
+
+
+def _is_newer(path: Path, source: Path) -> bool:
+    """Return whether a part is there, and newer than the picture that it was made from."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return False
+    # An empty one is what a power cut may leave of a file.
+    return found.st_size > 0 and found.st_mtime_ns >= source.stat().st_mtime_ns
 
 
 def _fill(facts: Facts, pictures: list[str], blocks: dict[str, Any]) -> list[str]:

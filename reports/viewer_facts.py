@@ -20,11 +20,21 @@ PATCHES_SHOWN = 6
 def kept_pictures(run: StoredRun) -> list[str]:
     """Return the pictures that can be looked at, the leading region's first, then the worst."""
     codecs = codec_names(run)
-    kept = [image_id for image_id in picture_sizes(run) if sources_of(run, image_id, codecs)]
+    kept = [image_id for image_id in picture_sizes(run) if _has_any(run, image_id, codecs)]
     leading = [crop.region.image_id for crop in leading_crops(run, 1)]
     ordered = dict.fromkeys([*leading, *worst_pictures(run, len(kept)), *kept])
     known = set(kept)
     return [image_id for image_id in ordered if image_id in known]
+
+
+def _has_any(run: StoredRun, image_id: str, codecs: list[str]) -> bool:
+    """Return whether anything of a picture was kept; asks the disk for no more than needed."""
+    paths = (
+        path(codec, image_id)
+        for path in (run.reconstruction_path, run.map_path)
+        for codec in codecs
+    )
+    return run.reference_path(image_id) is not None or any(paths)
 
 
 def columns_of(run: StoredRun) -> list[Column]:
@@ -58,9 +68,10 @@ class Facts:
         """The names of the pictures' parts: places in the run, which any file system takes."""
 
         self._values: dict[tuple[str, str], dict[tuple[str, str], float]] = defaultdict(dict)
-        names = ["image_id", "region", "codec", "variant", "value"]
-        scores: Any = run.scores[names]
-        for image_id, region, codec, variant, value in scores.itertuples(index=False, name=None):
+        names = ("image_id", "region", "codec", "variant", "value")
+        # Lists, as an Arrow array takes microseconds to give one of its values.
+        rows = zip(*(run.scores[name].tolist() for name in names), strict=True)
+        for image_id, region, codec, variant, value in rows:
             self._values[image_id, region][codec, variant] = value
         self._regions: dict[str, list[Region]] = defaultdict(list)
         for region in run.regions:

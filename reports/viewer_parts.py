@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import io
 import math
+import os
 from pathlib import Path
 from urllib.parse import quote
 
@@ -25,6 +26,18 @@ GAP_GREY = 128
 SHEET_PX = 400
 CHANNELS_A_ROW = 4
 """A sheet of latent channels is SHEET_PX wide, or wider where it would have fewer in a row."""
+
+
+def write_part(path: Path, data: bytes) -> None:
+    """Write a file that is seen whole or not at all.
+
+    It is not waited for until it is on the disk: there are many, and each can be made again.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A name of which the run's own clean-up takes what a kill leaves.
+    temporary = path.with_name(f".{os.getpid()}-0.tmp")
+    temporary.write_bytes(data)
+    temporary.replace(path)
 
 
 def sources_of(run: StoredRun, image_id: str, codecs: list[str]) -> dict[str, Path]:

@@ -2,6 +2,8 @@
 "use strict";
 (() => {
   const { make, numberOf, shown } = window.vaebenchTables;
+  // More would be no list to choose from; kinds are few, and a search finds a picture.
+  const MOST_NAMES = 200;
   const ARROWS = { 1: " ↑", 0: "", "-1": " ↓" };
 
   class ScoreRows {
@@ -50,7 +52,8 @@
         places.push(["regions", "all regions"], ["any", "pictures and regions"]);
         places.push(...kinds.map((kind) => [`kind:${kind}`, `${kind} (all)`]));
         const names = new Set(regions.slice(1).map(([name]) => name));
-        places.push(...[...names].map((name) => [`name:${name}`, name]));
+        const listed = names.size > MOST_NAMES ? [] : [...names];
+        places.push(...listed.map((name) => [`name:${name}`, name]));
       }
       return [
         { name: "picture", label: "Picture", initial: "",

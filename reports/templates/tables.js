@@ -13,6 +13,13 @@
     return make("span", { className: "field" }, label, control);
   }
 
+  // Words are compared once for each that differs, and there are as many rows of each as codecs.
+  function ranksOf(texts) {
+    const ordered = [...new Set(texts)].sort(words.compare);
+    const ranks = new Map(ordered.map((text, rank) => [text, rank]));
+    return texts.map((text) => ranks.get(text));
+  }
+
   // A table that the page holds already: its rows are moved, never made anew.
   function elementsOf(table) {
     const textOf = (cell) => [...cell.childNodes].map((node) => node.textContent.trim())
@@ -178,9 +185,6 @@
     comparison() {
       const keys = this.keysOf(this.sorted);
       const sign = this.order === "ascending" ? 1 : -1;
-      if (!this.source.columns[this.sorted].isNumber) {
-        return (a, b) => sign * words.compare(keys[a], keys[b]);
-      }
       const order = (a, b) => Number(a > b) - Number(a < b);
       return (a, b) => (
         Number.isNaN(keys[a]) - Number.isNaN(keys[b]) || sign * order(keys[a], keys[b]));
@@ -190,7 +194,7 @@
       if (!this.keys.has(at)) {
         const { columns, count } = this.source;
         const texts = Array.from({ length: count }, (_, row) => this.source.textOf(row, at));
-        this.keys.set(at, columns[at].isNumber ? texts.map(numberOf) : texts);
+        this.keys.set(at, columns[at].isNumber ? texts.map(numberOf) : ranksOf(texts));
       }
       return this.keys.get(at);
     }

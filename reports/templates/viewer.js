@@ -158,7 +158,7 @@
     if (seen.length) areas.push({ title: "Part on screen", rows: seen });
     const letters = data.codecs.map((_, codec) => (
       ["a", "b"].filter((side) => chosen[side].codec === codec).map((side) => side.toUpperCase())));
-    panel.metrics(at("metrics"), data.codecs, areas, letters);
+    panel.metrics(at("metrics"), at("more"), data.codecs, areas, letters);
   }
 
   function showPatches() {

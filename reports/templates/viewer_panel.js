@@ -83,16 +83,18 @@ vaebenchViewer.panel = (() => {
 
   /* Fill the table of metrics: a column a codec, a group of rows an area.
    *
-   * `areas` are {title, rows}, each row {label, cells, best}; `letters` are those of A and B that a
+   * `hint` is shown where not all columns are. `areas` are {title, rows}, each row {label, cells, best}; `letters` are those of A and B that a
    * codec has. */
-  function metrics(table, codecs, areas, letters) {
+  function metrics(table, hint, codecs, areas, letters) {
     const mark = (letter) => element("b", { textContent: letter });
-    const head = codecs.map((name, at) => (
-      element("th", { scope: "col", title: name }, name, ...letters[at].map(mark))));
-    const cell = (text, isBest) => element("td", { textContent: text, className: isBest ? "best" : "" });
+    const head = codecs.map((name, at) => element("th", { scope: "col", title: name },
+      element("span", { textContent: name }), ...letters[at].map(mark)));
+    const cell = (text, isBest) => element("td", {
+      textContent: text, className: isBest ? "best" : text === "unavailable" ? "missing" : "" });
     const colSpan = codecs.length + 1;
     const groups = areas.map(({ title, rows }) => element("tbody", {},
-      element("tr", {}, element("th", { scope: "rowgroup", colSpan, textContent: title })),
+      element("tr", {}, element("th", { scope: "rowgroup", colSpan },
+        element("span", { textContent: title }))),
       ...rows.map(({ label, cells, best }) => element("tr", {},
         element("th", { scope: "row", textContent: label }),
         ...cells.map((text, at) => cell(text, best.includes(at))),
@@ -100,6 +102,17 @@ vaebenchViewer.panel = (() => {
     ));
     const header = element("tr", {}, element("td", {}), ...head);
     table.replaceChildren(element("thead", {}, header), ...groups);
+    const scroll = table.parentElement;
+    hint.hidden = scroll.scrollWidth <= scroll.clientWidth;
+    scroll.tabIndex = hint.hidden ? -1 : 0;
+    // What is compared is in view, until a reader scrolls elsewhere.
+    if (table.dataset.letters === String(letters)) return;
+    table.dataset.letters = letters;
+    for (const cell of head.filter((_, at) => letters[at].length)) {
+      const covered = table.querySelector("tbody tr:last-child th").offsetWidth;
+      const [left, right] = [cell.offsetLeft - covered, cell.offsetLeft + cell.offsetWidth];
+      scroll.scrollLeft = Math.min(left, Math.max(scroll.scrollLeft, right - scroll.clientWidth));
+    }
   }
 
   /* Fill the worst patches: a button each, showing its part of the picture at `address`. */

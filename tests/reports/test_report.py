@@ -7,6 +7,7 @@ import hashlib
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from vaebench.bench.records import Region, SkippedImage
 from vaebench.bench.store import load_run
 from vaebench.reports import write_report
 from vaebench.reports.html import write_html
+from vaebench.reports.pictures import region_strips
+from vaebench.reports.thumbnails import Thumbnails
 
 NASTY = '<script>alert("1")</script> & "50%" #1 ä'
 OUTSIDE = ("//", "http:", "https:", "ftp:", "data:", "javascript:")
@@ -187,6 +190,37 @@ def test_a_run_without_a_picture_or_score_is_a_report_all_the_same(
     page = check_references(write_report(make_run(photo_spec).folder))
     assert "1 file could not be used" in page.text
     assert "it is empty" in page.text
+
+
+def test_a_long_list_of_remarks_is_cut_and_says_so(make_run: Any, photo_spec: Any) -> None:
+    names = [f"broken-{place:04}.png" for place in range(250)]
+    photo_spec.skipped = tuple(SkippedImage(name, "set", name, "it is empty") for name in names)
+    page = check_references(write_html(make_run(photo_spec), [], {}, []))
+    assert "250 files could not be used" in page.text
+    assert "and 50 more, which are in run.json" in page.text
+    assert page.text.count("broken-") == 200
+
+
+def test_scores_are_beside_the_page_or_inside_of_it(make_run: Any, photo_spec: Any) -> None:
+    run = make_run(photo_spec)
+    beside = run.folder / "tables" / "scores.js"
+    path = write_html(run, [], {}, [])
+    assert beside.is_file()
+    assert 'id="part-scores"' not in path.read_text(encoding="utf-8")
+    write_html(run, [], {}, [], single_file=True)
+    assert 'id="part-scores"' in path.read_text(encoding="utf-8")
+    assert not beside.exists()
+
+
+def test_strips_do_not_grow_with_regions_times_codecs(make_run: Any, photo_spec: Any) -> None:
+    boxes = [(4 * place, 20, 4 * place + 60, 80) for place in range(30)]
+    photo_spec.regions = tuple(
+        Region("cat.png", f"part-{place}", "part", box) for place, box in enumerate(boxes)
+    )
+    few = make_run(photo_spec)
+    assert len(region_strips(few, None, Thumbnails(few.folder))) == 24
+    many = replace(few, record={**few.record, "codecs": few.record["codecs"] * 4})
+    assert len(region_strips(many, None, Thumbnails(many.folder))) == 6
 
 
 def test_a_folder_that_is_no_run_is_one_sentence(tmp_path: Path) -> None:

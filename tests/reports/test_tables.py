@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from vaebench.bench.records import Region
+from vaebench.reports.columns import quality_columns
 from vaebench.reports.markup import to_csv, to_latex, to_markdown
 from vaebench.reports.tables import TABLES, per_image, per_region, summary, unavailable, worst
 
@@ -98,6 +99,8 @@ def test_a_kind_s_gap_is_the_mean_of_its_regions_gaps(make_run: Any, photo_spec:
         assert mean["gap"] == pytest.approx(mean["value"] - mean["whole"])
         whole = per_image(run).loc[("cat.png", codec), "psnr/rgb8"]
         assert single.loc["left-eye", "cat.png"]["whole"] == whole
+    first = quality_columns(run)[0]
+    assert per_region(run, first).equals(table[[first.variant]])
 
 
 def test_an_identical_region_is_left_out_of_its_kind_s_gap(make_run: Any, golden_spec: Any) -> None:

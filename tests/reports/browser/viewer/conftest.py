@@ -16,9 +16,8 @@ from PIL import Image
 from vaebench.bench.evaluate import evaluate
 from vaebench.bench.store import StoredRun, load_run
 from vaebench.bench.suite import Suite
-from vaebench.reports.page import page_frame, render
+from vaebench.reports.page import SCRIPT_SOURCES, page_frame, render
 from vaebench.reports.viewer import (
-    SCRIPT_SOURCES,
     SCRIPTS,
     STYLES,
     viewer_view,

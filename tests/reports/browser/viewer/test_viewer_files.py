@@ -19,7 +19,7 @@ from PIL import Image
 from vaebench.bench.errors import RunFolderError
 from vaebench.bench.store import StoredRun, load_run
 from vaebench.reports import viewer
-from vaebench.reports.page import page_frame, render
+from vaebench.reports.page import SCRIPT_SOURCES, page_frame, render
 from vaebench.reports.viewer_facts import Facts, kept_pictures
 from vaebench.reports.viewer_parts import latents_caption, latents_sheet, pixel_uri, thumbnail
 
@@ -41,7 +41,7 @@ def write_page(run: StoredRun, *, single_file: bool) -> Path:
         viewer.SCRIPTS,
         ("report.css", *viewer.STYLES),
         single_file=single_file,
-        beside=() if single_file else viewer.SCRIPT_SOURCES,
+        beside=() if single_file else SCRIPT_SOURCES,
     )
     view = viewer.viewer_view(run, single_file=single_file)
     path = run.folder / "page.html"
@@ -142,6 +142,29 @@ def test_only_the_worst_pictures_have_pixels_where_they_would_be_too_many(
     view = viewer.viewer_view(run, single_file=True)
     assert view is not None
     assert (view["count"], view["absent"]) == (1, 2)
+
+
+def test_of_thousands_the_worst_alone_have_pixels(
+    make_run: Any, photo_spec: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(viewer, "PIXELS_PICTURES", 2)
+    run = make_run(photo_spec)
+    viewer.write_viewer_files(run)
+    keys = [Facts(run).keys[name] for name in kept_pictures(run)]
+    counts = [len(list((run.folder / "viewer" / key).glob("codec-*.js"))) for key in keys]
+    assert counts == [3, 3, 0]
+    assert [item[1] for item in part(run.folder / "viewer" / "pictures.js")] == kept_pictures(run)
+
+
+def test_what_a_power_cut_emptied_is_made_again(make_run: Any, photo_spec: Any) -> None:
+    run = make_run(photo_spec)
+    viewer.write_viewer_files(run)
+    emptied = run.folder / "viewer" / Facts(run).keys["cat.png"] / "codec-0.js"
+    before = emptied.read_bytes()
+    emptied.write_bytes(b"")
+    viewer.write_viewer_files(run)
+    assert emptied.read_bytes() == before
+    assert not list((run.folder / "viewer").rglob("*.tmp"))
 
 
 def test_a_run_without_pictures_has_no_viewer(make_run: Any, photo_spec: Any) -> None:
