@@ -71,15 +71,16 @@ def loosely_named(name: str, valid: Iterable[str], package: str) -> str:
 
     Raises: MetricError with the nearest match and the valid names.
     """
-    names = {_loose(known): known for known in valid}
-    if name in names.values():
+    known = list(valid)
+    if name in known:
         return name
+    names = {_loose(one): one for one in known}
     if _loose(name) in names:
         return names[_loose(name)]
     near = difflib.get_close_matches(_loose(name), names, n=1)
     hint = f" Did you mean {package}:{names[near[0]]}?" if near else ""
-    known = ", ".join(sorted(names.values()))
-    raise MetricError(f"Unknown metric '{package}:{name}'.{hint} Valid after {package}: {known}.")
+    listed = ", ".join(sorted(known))
+    raise MetricError(f"Unknown metric '{package}:{name}'.{hint} Valid after {package}: {listed}.")
 
 
 def _loose(name: str) -> str:

@@ -135,7 +135,7 @@ def _linear_layers(trunk: Trunk) -> list[Tensor]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         layers = [state[f"lin{i}.model.1.weight"].float() for i in range(len(trunk.widths))]
-    except (OSError, KeyError, RuntimeError) as error:
+    except Exception as error:  # zipfile and pickle each raise their own
         raise MetricUnavailable(
             f"LPIPS ({trunk.name}) cannot read its linear layers at {path}: {error}. "
             "Reinstall the lpips package."

@@ -196,3 +196,102 @@ def test_false_alarms_are_rare_and_slowdowns_are_found() -> None:
 
 def test_pairs_ratio_by_hand() -> None:
     assert Pair((10.0, 10.0, 20.0), (11.0, 11.0, 40.0)).log_ratio == pytest.approx(np.log(1.1))
+
+
+class Scripted:
+    """A side whose samples are given: the same in every process."""
+
+    def __init__(self, times_ms: list[float]) -> None:
+        self.times_ms = times_ms
+        self.drawn = 0
+
+    def start(self) -> None:
+        self.drawn = 0
+
+    def warm_up(self) -> None:
+        pass
+
+    def draw(self, count: int) -> Sequence[float]:
+        self.drawn += count
+        return self.times_ms[self.drawn - count : self.drawn]
+
+    def stop(self) -> None:
+        pass
+
+
+def test_a_decision_by_hand() -> None:
+    """All pairs are equal, so the standard error is 0 and the bounds are the effect."""
+    rule = Rule(0.03, looks=(3, 5), low_levels=(0.01, 0.01), high_levels=(0.02, 0.03), block=4)
+    base = Scripted([10.0, 10.0, 10.0, 14.0])
+    head = Scripted([11.0, 11.0, 11.0, 21.0])
+    decision = judge(base, head, rule)
+    assert (decision.verdict, decision.pairs, decision.samples_per_side) == ("regressed", 3, 12)
+    # Ratios 1.1, 1.1, 1.1, 1.5.
+    found = (decision.effect, decision.low, decision.high)
+    assert found == pytest.approx((0.1, 0.1, 0.1), abs=1e-12)
+    assert decision.confidence == pytest.approx(1 - 0.02 - 0.05)
+    assert decision.threshold == 0.03
+    assert (decision.base_median_ms, decision.head_median_ms) == (10.0, 11.0)
+
+
+def test_what_is_never_sure_ends_at_the_last_look() -> None:
+    rule = Rule(0.03, looks=(2, 4, 5), low_levels=(1e-3,) * 3, high_levels=(1e-3,) * 3, block=2)
+    rising = iter([1.0, 1.1, 1.0, 1.2, 0.9])
+
+    class Rising(Scripted):
+        def start(self) -> None:
+            super().start()
+            self.times_ms = [10.0 * next(rising)] * 2
+
+    told: list[tuple[int, int]] = []
+    decision = judge(
+        Scripted([10.0] * 2), Rising([]), rule, lambda done, most: told.append((done, most))
+    )
+    assert (decision.verdict, decision.pairs) == ("inconclusive", 5)
+    assert told == [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5)]
+    logs = np.log([1.0, 1.1, 1.0, 1.2, 0.9])
+    assert decision.effect == pytest.approx(np.expm1(np.sort(logs)[1:4].mean()))
+
+
+def test_sides_take_turns_in_going_first() -> None:
+    base, head = sides()
+    judge(base, head, Rule(looks=(3,), low_levels=(0.01,), high_levels=(0.01,), block=2))
+    starts = [entry for entry in base.log if entry.endswith("start")]
+    assert starts == ["A start", "B start", "B start", "A start", "A start", "B start"]
+
+
+def test_each_look_spends_its_own_level() -> None:
+    rule = Rule(looks=(4, 5), low_levels=(0.01, 0.2), high_levels=(0.02, 0.3), block=2)
+    values = [0.01, 0.02, 0.0, 0.03, 0.015]
+    assert rule.estimate(0, values) == estimate_effect(values, 0.01, 0.02)
+    assert rule.estimate(1, values) == estimate_effect(values, 0.2, 0.3)
+
+
+def test_a_rule_without_looks_is_refused() -> None:
+    with pytest.raises(ValueError) as caught:
+        judge(*sides(), Rule(looks=(), low_levels=(), high_levels=()))
+    assert str(caught.value) == "a rule needs at least one look"
+
+
+@pytest.mark.parametrize(
+    ("effect", "low", "high", "verdict"),
+    [
+        # Each bound on its edge: what is equal does not exceed.
+        (-0.015, -0.02, -0.001, "faster"),
+        (-0.015, -0.02, 0.0, "clean"),
+        (0.01, 0.0, 0.03, "inconclusive"),
+        (0.015, 0.0, 0.03, "inconclusive"),
+        (0.015, 1e-9, 0.03, "regressed"),
+        (0.0149, 0.001, 0.04, "inconclusive"),
+        (0.9, 0.5, 1.5, "regressed"),
+    ],
+)
+def test_the_edges_of_the_verdicts(effect: float, low: float, high: float, verdict: str) -> None:
+    assert verdict_of(Estimate(effect, low, high), 0.03) == verdict
+
+
+def test_the_rule_as_published() -> None:
+    assert (RULE.threshold, RULE.block) == (0.03, 20)
+    assert RULE.looks == (4, 8, 12, 16, 24, 32)
+    assert RULE.low_levels == (0.001, 0.0015, 0.0015, 0.002, 0.002, 0.002)
+    assert RULE.high_levels == (0.003, 0.004, 0.004, 0.004, 0.005, 0.005)

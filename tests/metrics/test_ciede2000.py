@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.color import deltaE_ciede2000, rgb2lab
 from vaebench.metrics import open_metric
-from vaebench.metrics.ciede2000 import delta_e, lab
+from vaebench.metrics.ciede2000 import _to_white, delta_e, lab
 
 # Sharma, Wu and Dalal 2005, Table 1: L1 a1 b1, L2 a2 b2, ΔE00.
 PUBLISHED = """
@@ -95,3 +95,11 @@ def test_identity_and_symmetry(seed):
     forth, back = score(x, y), score(y, x)
     assert float(forth.values) == pytest.approx(float(back.values), rel=1e-9)
     assert float(forth.maps.min()) >= 0.0
+
+
+def test_a_matrix_first_used_in_inference_mode_serves_outside_of_it():
+    _to_white.cache_clear()
+    pictures = torch.rand(1, 3, 4, 4)
+    with torch.inference_mode():
+        inside = lab(pictures)
+    assert torch.equal(lab(pictures.requires_grad_()).detach(), inside)

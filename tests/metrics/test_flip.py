@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 import flip_evaluator
 import pytest
 import torch
 from vaebench.metrics import ShapeMismatch, open_metric
-from vaebench.metrics.flip import colour_difference, features, hunt_lab, linear
+from vaebench.metrics.flip import (
+    XYZ_FROM_RGB,
+    _colours,
+    colour_difference,
+    features,
+    flip_error,
+    hunt_lab,
+    linear,
+    seen,
+)
 
 
 def score(reference, reconstruction):
@@ -88,6 +98,31 @@ def test_srgb_ends_and_bend():
     assert light.tolist() == pytest.approx([0.0, 0.0031308, 0.2140411, 1.0], abs=1e-7)
 
 
+def test_primaries_and_white_are_those_of_srgb():
+    """From the chromaticities of IEC 61966-2-1, and D65 to five digits, in fractions."""
+    xy = [("0.64", "0.33"), ("0.30", "0.60"), ("0.15", "0.06"), ("0.31271", "0.32902")]
+    colours = [(Fraction(x), Fraction(y), 1 - Fraction(x) - Fraction(y)) for x, y in xy]
+    red, green, blue, white = ([z / y for z in (x, y, rest)] for x, y, rest in colours)
+
+    def determinant(a, b, c):
+        return (
+            a[0] * (b[1] * c[2] - b[2] * c[1])
+            - b[0] * (a[1] * c[2] - a[2] * c[1])
+            + c[0] * (a[1] * b[2] - a[2] * b[1])
+        )
+
+    # Cramer's rule: so much of each primary makes white.
+    whole = determinant(red, green, blue)
+    shares = (
+        determinant(white, green, blue) / whole,
+        determinant(red, white, blue) / whole,
+        determinant(red, green, white) / whole,
+    )
+    for row, *primaries, of_white in zip(XYZ_FROM_RGB, red, green, blue, white, strict=True):
+        expected = [part * share / of_white for part, share in zip(primaries, shares, strict=True)]
+        assert [Fraction(value, sum(row)) for value in row] == expected
+
+
 def test_a_step_is_an_edge_and_a_line_is_a_point():
     step = torch.zeros(41, 1, 41)
     step[..., 21:] = 1.0
@@ -126,8 +161,41 @@ def test_black_and_white_stripes_are_seen_where_they_are():
     assert float(error_map[:, :40].max()) < 0.01
 
 
+def test_many_pictures_at_once_are_seen_as_each_alone(random_pair):
+    """What a GPU does: all pictures of a batch side by side."""
+    reference, reconstruction = random_pair(3, 14, 17)
+    maps = flip_error(seen(reference), seen(reconstruction)).transpose(0, 1)
+    assert torch.allclose(maps, score(reference, reconstruction).maps, rtol=0, atol=1e-5)
+
+
+def test_values_out_of_range_count_as_the_nearest_in_range(random_pair):
+    reference, reconstruction = random_pair(1, 20, 20)
+    stretched = (reconstruction - 0.5) * 2 + 0.5
+    expected = score(reference, stretched.clamp(0, 1))
+    found = score(reference, stretched.double())
+    assert torch.equal(found.maps, expected.maps)
+    assert found.maps.dtype == torch.float32 and found.values.dtype == torch.float64
+
+
 def test_shapes_that_differ_are_refused(random_pair):
     metric = open_metric("flip")
     prepared = metric.prepare(random_pair(1, 16, 16)[0])
     with pytest.raises(ShapeMismatch):
         metric.compare(prepared, torch.rand(2, 3, 16, 16), False)
+
+
+def test_matrices_first_used_in_inference_mode_serve_outside_of_it():
+    _colours.cache_clear()
+    pictures = torch.rand(1, 3, 12, 12)
+    with torch.inference_mode():
+        seen(pictures)
+    kept = _colours(pictures.device)
+    assert _colours.cache_info().hits >= 1
+    for matrix in (kept.to_white, kept.to_opponents, kept.from_opponents):
+        assert matrix.dtype == torch.float32 and not matrix.is_inference()
+
+
+def test_elsewhere_than_on_a_cpu_matrices_are_float64_and_there():
+    kept = _colours(torch.device("meta"))
+    for matrix in (kept.to_white, kept.to_opponents, kept.from_opponents):
+        assert matrix.is_meta and matrix.dtype == torch.float64

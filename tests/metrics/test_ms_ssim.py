@@ -36,7 +36,7 @@ def test_equals_pytorch_msssim_on_kodak(number, box, jpeg_pair):
     assert_equals_pytorch_msssim(*jpeg_pair(number, box))
 
 
-@pytest.mark.parametrize("size", [(161, 161), (163, 210), (176, 175)])
+@pytest.mark.parametrize("size", [(161, 161), (163, 210), (176, 175), (206, 161)])
 def test_equals_pytorch_msssim_on_random_pictures_and_odd_sizes(size, random_pair):
     assert_equals_pytorch_msssim(*random_pair(2, *size))
 
@@ -55,6 +55,24 @@ def test_identity_and_symmetry(random_pair):
     assert torch.allclose(forth, back, rtol=0, atol=1e-12)
 
 
+def test_values_are_means_of_the_channels_in_float64(random_pair):
+    reference, reconstruction = random_pair(2, 161, 170)
+    values = score(reference, reconstruction)
+    assert values.shape == (2,) and values.dtype == torch.float64
+    greys = [
+        score(reference[:, [c] * 3], reconstruction[:, [c] * 3]).unsqueeze(0) for c in range(3)
+    ]
+    assert torch.allclose(torch.cat(greys).mean(0), values, rtol=0, atol=1e-14)
+
+
+def test_pictures_of_a_batch_together_score_as_each_alone(random_pair, monkeypatch):
+    """What a GPU does: all pictures of a batch side by side."""
+    pair = random_pair(3, 161, 163)
+    alone = score(*pair)
+    monkeypatch.setattr("vaebench.metrics.ms_ssim.groups", lambda x: iter([slice(0, len(x))]))
+    assert torch.allclose(score(*pair), alone, rtol=0, atol=1e-12)
+
+
 def test_pictures_too_small_for_five_scales_say_so():
-    with pytest.raises(MetricUnavailable, match="at least 161×161 px: got 160×300 px"):
+    with pytest.raises(MetricUnavailable, match=r"^MS-SSIM needs .* 161×161 px: got 160×300"):
         open_metric("ms-ssim").prepare(torch.rand(1, 3, 300, 160))

@@ -89,6 +89,15 @@ def test_small_errors_on_bright_pictures_keep_their_digits():
     assert float(score("mse", reference, reconstruction).values) == 2.0**-40
 
 
+def test_pictures_in_float16_are_compared_in_float64():
+    reference = torch.zeros(1, 3, 64, 64, dtype=torch.float16)
+    reconstruction = torch.full_like(reference, 2.0**-14)
+    result = score("mse", reference, reconstruction, True)
+    assert result.maps is not None and result.maps.dtype == torch.float64
+    assert float(result.values) == 2.0**-28
+    assert float(score("mae", reference, reconstruction).values) == 2.0**-14
+
+
 def test_shapes_that_differ_are_refused():
     metric = open_metric("psnr")
     prepared = metric.prepare(torch.rand(1, 3, 8, 8))

@@ -22,12 +22,14 @@ def pyiqa(monkeypatch):
     }
 
     def create_metric(name, device):
+        built.append((name, device))
         if name == "no-weights":
             raise OSError("download failed")
         if name == "gain":
             return lambda distorted, reference: (distorted - reference).mean()
         return lambda distorted, reference: (distorted - reference).abs().mean(dim=(1, 2, 3))
 
+    built = []
     package = types.ModuleType("pyiqa")
     package.create_metric = create_metric
     table = types.ModuleType("pyiqa.default_model_configs")
@@ -38,6 +40,7 @@ def pyiqa(monkeypatch):
     monkeypatch.setattr(
         importlib.metadata, "version", lambda name: "0.1.16" if name == "pyiqa" else version(name)
     )
+    return built
 
 
 def test_scores_distorted_against_reference(pyiqa, random_pair):
@@ -58,16 +61,29 @@ def test_facts_come_from_the_package(pyiqa):
     assert metric.variant(True) == "pyiqa:mean_error/pyiqa-0.1.16-rgb8"
     assert not metric.higher_is_better
     assert open_metric("pyiqa:gain").higher_is_better
+    info = describe_metric("pyiqa:mean-error")
+    assert (info.name, info.unit, info.higher_is_better) == ("pyiqa:mean_error", "", False)
+    assert info == describe_metric("pyiqa:mean_error")
+
+
+def test_the_package_builds_where_its_pictures_go(pyiqa):
+    metric = open_metric("pyiqa:Gain", device="meta")
+    assert pyiqa == [("gain", "meta")]
+    assert metric.prepare(torch.zeros(1, 3, 4, 4)).is_meta
 
 
 def test_a_metric_without_reference_is_unavailable(pyiqa):
-    with pytest.raises(MetricUnavailable, match="takes no reference"):
-        open_metric("pyiqa:niqe")
+    with pytest.raises(MetricUnavailable) as caught:
+        open_metric("pyiqa:NIQE")
+    assert str(caught.value) == (
+        "pyiqa:niqe takes no reference. Choose one of pyiqa.list_models('FR')."
+    )
 
 
 def test_weights_that_cannot_be_had_give_the_reason(pyiqa):
-    with pytest.raises(MetricUnavailable, match=r"cannot be built: download failed\."):
+    with pytest.raises(MetricUnavailable) as caught:
         open_metric("pyiqa:no-weights")
+    assert str(caught.value) == "pyiqa:no-weights cannot be built: download failed."
 
 
 def test_an_unknown_name_is_answered_with_the_nearest(pyiqa):
@@ -81,6 +97,8 @@ def test_without_pyiqa_the_metric_is_listed_with_the_mend(monkeypatch):
     monkeypatch.setitem(sys.modules, "pyiqa.default_model_configs", None)
     info = describe_metric("pyiqa:topiq_fr")
     assert (info.name, info.variant(True)) == ("pyiqa:topiq_fr", "pyiqa:topiq_fr/rgb8")
-    assert info.higher_is_better is None
-    with pytest.raises(MetricUnavailable, match=r"pip install 'vaebench\[pyiqa\]'"):
+    assert (info.unit, info.higher_is_better) == ("", None)
+    with pytest.raises(MetricUnavailable) as caught:
         open_metric("pyiqa:topiq_fr")
+    assert str(caught.value).startswith("pyiqa:topiq_fr needs pyiqa: import of pyiqa")
+    assert str(caught.value).endswith(" Run pip install 'vaebench[pyiqa]'.")

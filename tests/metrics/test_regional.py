@@ -43,18 +43,52 @@ def test_psnr_of_a_region_is_that_of_its_mean_squared_error():
 
 
 @pytest.mark.parametrize(
-    "box", [(-1, 0, 2, 2), (0, 0, 7, 2), (0, 0, 2, 5), (2, 0, 2, 2), (3, 0, 2, 2), (0, 3, 2, 1)]
+    "box",
+    [
+        (-1, 0, 2, 2),
+        (0, 0, 7, 2),
+        (0, 0, 2, 5),
+        (2, 0, 2, 2),
+        (0, 2, 2, 2),
+        (3, 0, 2, 2),
+        (0, 3, 2, 1),
+    ],
 )
 def test_a_box_outside_the_picture_is_refused(ramp, box):
     with pytest.raises(MetricError, match="6×4 px"):
         regional(open_metric("mae"), ramp, 0, box)
 
 
+def test_a_box_outside_says_what_a_box_must_be(ramp):
+    with pytest.raises(MetricError) as caught:
+        regional(open_metric("mae"), ramp, 0, (0, 0, 7, 2))
+    assert str(caught.value) == (
+        "Box [0, 0, 7, 2] is empty or leaves the 6×4 px picture: "
+        "x0, y0, x1, y1 must be pixels inside it, end-exclusive."
+    )
+
+
 def test_an_empty_mask_is_refused(ramp):
-    with pytest.raises(MetricError, match="empty"):
+    with pytest.raises(MetricError) as caught:
         regional(open_metric("mae"), ramp, 0, (0, 0, 2, 2), np.zeros((2, 2), bool))
+    assert str(caught.value) == "Mask is empty: at least one of its pixels must be true."
+
+
+@pytest.mark.parametrize("kind", [torch.tensor, np.array])
+def test_a_mask_of_numbers_counts_where_it_is_not_zero(ramp, kind):
+    mask = kind([[0, 2], [255, 0]])
+    assert regional(open_metric("mae"), ramp, 0, (0, 0, 2, 2), mask) == (10 + 1) / 2
+
+
+@pytest.mark.parametrize("mask", [None, np.ones((64, 64), bool)])
+def test_a_region_is_summed_in_float64(mask):
+    maps = torch.full((1, 64, 64), 2.0**-12)
+    maps[0, 0, 0] = 2.0**13
+    found = regional(open_metric("mae"), maps, 0, (0, 0, 64, 64), mask)
+    assert found == (2.0**13 + 4095 * 2.0**-12) / 4096
 
 
 def test_a_mask_of_another_shape_is_refused(ramp):
-    with pytest.raises(MetricError, match=r"\[3, 2\].*\[2, 3\]"):
+    with pytest.raises(MetricError) as caught:
         regional(open_metric("mae"), ramp, 0, (0, 0, 3, 2), np.ones((3, 2), bool))
+    assert str(caught.value) == "Mask has shape [3, 2]: its box needs [2, 3] (rows, columns)."

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from vaebench.metrics.separable import blocks, correlate
+from vaebench.metrics.separable import _band, blocks, correlate
 
 taps = st.lists(st.floats(-2, 2), min_size=1, max_size=23).map(tuple)
 
@@ -45,6 +45,11 @@ def test_a_window_first_used_in_inference_mode_serves_outside_of_it():
     with torch.inference_mode():
         inside = correlate(rows, window, window)
     assert torch.equal(correlate(rows, window, window), inside)
+    _band.cache_clear()
+    with torch.inference_mode():
+        correlate(rows, window, window)
+    assert not _band(window, 7, rows.dtype, rows.device).is_inference()
+    assert _band.cache_info().hits == 1
 
 
 @pytest.mark.parametrize(("length", "step"), [(1, 48), (48, 48), (49, 48), (200, 48)])
@@ -52,3 +57,24 @@ def test_blocks_cover_a_length_once(length, step):
     covered = [place for start, stop in blocks(length, step) for place in range(start, stop)]
     assert covered == list(range(length))
     assert all(stop - start <= step for start, stop in blocks(length, step))
+
+
+@pytest.mark.parametrize("size", [(130, 210), (20, 52), (12, 30), (64, 144)])
+def test_float32_planes_of_several_blocks(size):
+    rows = torch.rand(size[0], 3, size[1], generator=torch.Generator().manual_seed(0))
+    down, across = (0.5, -1.0, 2.0, 0.25), (1.0, 3.0, -2.0)
+    found = correlate(rows, down, across)
+    expected = correlate(rows.double(), down, across)
+    assert found.dtype == torch.float32
+    assert found.shape == (size[0] - 3, 3, size[1] - 2)
+    assert torch.allclose(found.double(), expected, rtol=0, atol=1e-5)
+
+
+def test_windows_are_made_where_the_planes_are():
+    planes = torch.zeros(60, 2, 110, device="meta")
+    assert correlate(planes, (0.5, 0.25), (1.0, 2.0, 3.0)).is_meta
+
+
+def test_blocks_by_hand():
+    assert list(blocks(0, 4)) == []
+    assert list(blocks(10, 4)) == [(0, 4), (4, 8), (8, 10)]

@@ -9,7 +9,18 @@ from hypothesis import strategies as st
 from skimage.metrics import structural_similarity
 from torchmetrics.functional.image import structural_similarity_index_measure
 from vaebench.metrics import MetricUnavailable, open_metric
-from vaebench.metrics.ssim import C1, GAUSSIAN, luma, padded_rows
+from vaebench.metrics.ssim import (
+    C1,
+    C2,
+    GAUSSIAN,
+    WINDOW_PX,
+    _band_px,
+    contrast_structure,
+    luma,
+    luminance,
+    moments,
+    padded_rows,
+)
 
 
 def score(reference, reconstruction, name="ssim"):
@@ -97,8 +108,73 @@ def test_identity_symmetry_and_bounds(seed, height, width):
     assert float(forth.maps.abs().max()) <= 1.0 + 1e-12
 
 
+@pytest.mark.parametrize("height_px", [182, 183, 192, 193, 202, 203, 395])
+def test_bands_of_rows_leave_no_seam(height_px, random_pair):
+    """A band is 192 rows of windows; a picture has as many as rows, its border completed."""
+    assert_equals_scikit_image(*random_pair(1, height_px, 12))
+
+
+def test_a_gpu_takes_more_rows_at_a_time():
+    assert _band_px(torch.device("cuda")) > 4 * _band_px(torch.device("cpu")) > 4 * WINDOW_PX
+
+
+def test_terms_by_hand_on_one_window():
+    """Eqs. 6, 9 and 10 with a flat window of taps 1/11, on numbers whose moments are known."""
+    taps = (1 / WINDOW_PX,) * WINDOW_PX
+    ramp = torch.arange(121.0, dtype=torch.float64).view(11, 1, 11) / 121
+    x, y = ramp, ramp.flip(0) / 2
+    reference = moments(x.clone(), taps)
+    ((here, mean, structure),) = contrast_structure(reference, y.clone(), taps)
+    variance_x, variance_y = x.var(correction=0), y.var(correction=0)
+    covariance = ((x - x.mean()) * (y - y.mean())).mean()
+    assert here == slice(0, 1)
+    assert float(mean) == pytest.approx(float(y.mean()), abs=1e-14)
+    assert float(reference.mean) == pytest.approx(float(x.mean()), abs=1e-14)
+    assert float(reference.spread) == pytest.approx(float(variance_x) + 0.0009, abs=1e-14)
+    expected = (2 * covariance + 0.0009) / (variance_x + variance_y + 0.0009)
+    assert float(structure) == pytest.approx(float(expected), abs=1e-12)
+    assert float(luminance(reference, here, mean)) == pytest.approx(
+        float((2 * x.mean() * y.mean() + 0.0001) / (x.mean() ** 2 + y.mean() ** 2 + 0.0001))
+    )
+
+
+def test_taps_whose_sum_is_not_one_leave_c2_as_it_is():
+    """The constant goes through the window with the product, so it is divided by the taps' sum."""
+    taps = tuple(2.0 * weight for weight in GAUSSIAN)
+    x, y = torch.rand(2, 11, 1, 11, dtype=torch.float64, generator=torch.manual_seed(0))
+    reference = moments(x.clone(), taps)
+    ((_, mean, structure),) = contrast_structure(reference, y.clone(), taps)
+    window = 4 * torch.outer(*[torch.tensor(GAUSSIAN, dtype=torch.float64)] * 2)[:, None]
+    first, second = (x * window).sum(), (y * window).sum()
+    assert float(mean) == pytest.approx(float(second), abs=1e-12)
+    above = 2 * ((x * y * window).sum() - first * second) + C2
+    below = (x * x * window).sum() - first**2 + (y * y * window).sum() - second**2 + C2
+    assert float(structure) == pytest.approx(float(above / below), abs=1e-12)
+
+
+def test_many_pictures_at_once_are_as_many_planes(random_pair):
+    """What a GPU does: all pictures of a batch side by side."""
+    reference, reconstruction = random_pair(3, 20, 24)
+    together = moments(padded_rows(reference))
+    ((here, mean, structure),) = contrast_structure(together, padded_rows(reconstruction))
+    planes = luminance(together, here, mean) * structure
+    maps = planes.unflatten(1, (3, 3)).mean(dim=2).transpose(0, 1)
+    assert torch.allclose(maps, score(reference, reconstruction).maps, rtol=0, atol=1e-12)
+
+
+def test_luma_is_made_in_float64():
+    pictures = torch.full((1, 3, 16, 16), 200 / 255)
+    other = torch.full((1, 3, 16, 16), 201 / 255)
+    other[..., ::2] -= 1e-4
+    expected, _ = reference_ssim(luma(pictures.double())[0], luma(other.double())[0])
+    found = score(pictures, other, "ssim-luma")
+    assert float(found.values) == pytest.approx(expected, abs=1e-11)
+
+
 def test_pictures_smaller_than_the_window_say_so():
-    with pytest.raises(MetricUnavailable, match="at least 11×11 px: got 40×10 px"):
+    with pytest.raises(
+        MetricUnavailable, match=r"^SSIM needs pictures of at least 11×11 px: got 40×10"
+    ):
         open_metric("ssim").prepare(torch.rand(1, 3, 10, 40))
 
 

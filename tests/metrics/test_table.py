@@ -7,11 +7,13 @@ import sys
 
 import pytest
 import torch
+import vaebench.metrics
 from vaebench.metrics import (
     DEFAULT_METRICS,
     METRICS,
     MetricError,
     MetricUnavailable,
+    ShapeMismatch,
     describe_metric,
     open_metric,
 )
@@ -66,6 +68,56 @@ def test_an_unknown_name_is_answered_with_the_nearest_and_the_valid_ones(ask):
     assert "Did you mean ms-ssim?" in str(caught.value)
     for name in [*METRICS, "torchmetrics:NAME", "pyiqa:NAME"]:
         assert name in str(caught.value)
+
+
+@pytest.mark.parametrize("ask", [describe_metric, open_metric])
+@pytest.mark.parametrize(
+    ("name", "hint"), [("psnr:x", " Did you mean psnr?"), ("zzz", ""), ("other:psnr", "")]
+)
+def test_an_unknown_name_is_answered_in_one_sentence(ask, name, hint):
+    with pytest.raises(MetricError) as caught:
+        ask(name)
+    assert str(caught.value) == (
+        f"Unknown metric {name!r}.{hint} Valid: psnr, mse, mae, ssim, ssim-luma, ms-ssim, lpips, "
+        "lpips-alex, lpips-squeeze, lpips-vgg, flip, ciede2000, torchmetrics:NAME, pyiqa:NAME."
+    )
+
+
+def test_a_prefix_ends_at_the_first_colon():
+    with pytest.raises(MetricError, match=r"'torchmetrics:a:b'\..* Valid after torchmetrics: "):
+        open_metric("torchmetrics:a:b")
+    with pytest.raises(MetricError, match=r"'torchmetrics:a:b'\..* Valid after torchmetrics: "):
+        describe_metric("torchmetrics:a:b")
+    with pytest.raises(MetricError, match=r"^Unknown metric 'torchmetrics'\..* Valid: psnr"):
+        describe_metric("torchmetrics")
+
+
+def test_the_room_offers_what_its_list_says():
+    assert sorted(vaebench.metrics.__all__) == vaebench.metrics.__all__
+    for name in vaebench.metrics.__all__:
+        assert hasattr(vaebench.metrics, name), name
+
+
+def test_the_default_metrics():
+    assert DEFAULT_METRICS == ("psnr", "ssim", "ms-ssim", "lpips-alex", "flip")
+
+
+@pytest.mark.parametrize("name", WITHOUT_WEIGHTS)
+def test_a_batch_of_no_pictures_has_no_values(name):
+    metric = open_metric(name)
+    nothing = torch.zeros(0, 3, 170, 180)
+    result = metric.compare(metric.prepare(nothing), nothing, True)
+    assert result.values.shape == (0,) and result.values.dtype == torch.float64
+
+
+@pytest.mark.parametrize("name", [*WITHOUT_WEIGHTS, *ADAPTED])
+def test_what_is_no_pair_of_batches_is_refused_on_either_side(name):
+    metric = open_metric(name)
+    with pytest.raises(ShapeMismatch, match=r"got \[3, 170, 180\]"):
+        metric.prepare(torch.zeros(3, 170, 180))
+    prepared = metric.prepare(torch.zeros(1, 3, 170, 180))
+    with pytest.raises(ShapeMismatch, match=r"\[1, 3, 170, 181\].*\[1, 3, 170, 180\]"):
+        metric.compare(prepared, torch.zeros(1, 3, 170, 181), False)
 
 
 @pytest.mark.parametrize("name", [*WITHOUT_WEIGHTS, *ADAPTED])

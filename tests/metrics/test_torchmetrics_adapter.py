@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import sys
+import types
 
 import pytest
 import torch
@@ -67,6 +68,98 @@ def test_what_takes_no_pair_is_unavailable(name):
         open_metric(f"torchmetrics:{name}")
 
 
+def test_what_takes_no_pair_says_what_it_takes():
+    with pytest.raises(MetricUnavailable) as caught:
+        open_metric("torchmetrics:total-variation")
+    assert str(caught.value) == (
+        "torchmetrics:TotalVariation is no two-image metric: it takes img. "
+        "Choose one that takes a reconstruction and a reference."
+    )
+
+
+@pytest.fixture
+def package(monkeypatch):
+    """Classes in the place of torchmetrics.image: the arguments they were built with are kept."""
+
+    class Odd:
+        higher_is_better = True
+        built = None
+        device = None
+
+        def to(self, device):
+            Odd.device = device
+            return self
+
+        def reset(self):
+            self.calls = ["reset"]
+
+        def update(self, img1, img2):
+            self.calls.append((float(img1.mean()), float(img2.mean())))
+
+        def compute(self):
+            assert self.calls[0] == "reset" and len(self.calls) == 2
+            return self.calls[1][0] - 10 * self.calls[1][1]
+
+    class Ranged(Odd):
+        def __init__(self, data_range=None, normalize=False):
+            Odd.built = {"data_range": data_range, "normalize": normalize}
+
+    class Word(Odd):
+        def __init__(self, normalize="relu"):
+            Odd.built = {"normalize": normalize}
+
+    class Three(Odd):
+        def update(self, preds, target, mask):
+            pass
+
+    class Failing(Odd):
+        def __init__(self):
+            raise OSError("no network")
+
+    module = types.ModuleType("torchmetrics.image")
+    kinds = {kind.__name__: kind for kind in (Ranged, Word, Three, Failing)}
+    module.__all__ = list(kinds)
+    vars(module).update(kinds)
+    monkeypatch.setitem(sys.modules, "torchmetrics.image", module)
+    # `import torchmetrics.image as image` takes the attribute of the package.
+    monkeypatch.setattr("torchmetrics.image", module)
+    return Odd
+
+
+def test_a_constructor_is_told_that_pictures_end_at_one(package):
+    open_metric("torchmetrics:ranged")
+    assert package.built == {"data_range": 1.0, "normalize": True}
+    open_metric("torchmetrics:word")
+    assert package.built == {"normalize": "relu"}
+
+
+def test_pairs_named_img1_and_img2_are_reconstruction_and_reference(package):
+    metric = open_metric("torchmetrics:ranged")
+    reference = torch.stack([torch.full((3, 2, 2), x) for x in (0.5, 0.25)])
+    result = metric.compare(metric.prepare(reference), torch.ones(2, 3, 2, 2), False)
+    assert result.values.tolist() == [1.0 - 5.0, 1.0 - 2.5]
+    assert package.device == "cpu"
+    assert open_metric("torchmetrics:ranged", device="meta").prepare(reference).is_meta
+    assert package.device == "meta"
+
+
+def test_what_takes_more_than_a_pair_says_so(package):
+    with pytest.raises(MetricUnavailable, match=r"it takes preds, target, mask\. Choose"):
+        open_metric("torchmetrics:three")
+
+
+def test_what_cannot_be_built_gives_the_reason(package):
+    with pytest.raises(MetricUnavailable) as caught:
+        open_metric("torchmetrics:failing")
+    assert str(caught.value) == "torchmetrics:Failing cannot be built: no network."
+
+
+def test_a_description_has_what_the_class_says(package):
+    info = describe_metric("torchmetrics:ranged")
+    assert (info.name, info.unit, info.higher_is_better) == ("torchmetrics:Ranged", "", True)
+    assert info.rounded == f"torchmetrics:Ranged/torchmetrics-{VERSION}-rgb8"
+
+
 def test_pictures_that_it_refuses_give_its_own_reason(random_pair):
     reference, reconstruction = random_pair(1, 32, 32)
     with pytest.raises(MetricUnavailable, match="expects grayscale images"):
@@ -82,9 +175,13 @@ def test_an_unknown_name_is_answered_with_the_nearest():
 def test_without_torchmetrics_the_metric_is_still_listed(monkeypatch):
     monkeypatch.setitem(sys.modules, "torchmetrics.image", None)
     info = describe_metric("torchmetrics:Anything")
-    assert (info.name, info.higher_is_better) == ("torchmetrics:Anything", None)
-    with pytest.raises(MetricUnavailable, match="pip install torchmetrics"):
+    assert (info.name, info.unit) == ("torchmetrics:Anything", "")
+    assert info.higher_is_better is None
+    assert info.rounded == "torchmetrics:Anything/rgb8"
+    with pytest.raises(MetricUnavailable) as caught:
         open_metric("torchmetrics:Anything")
+    assert str(caught.value).startswith("torchmetrics:Anything needs torchmetrics: import of")
+    assert str(caught.value).endswith(" Run pip install torchmetrics.")
 
 
 def test_a_score_that_is_no_single_number_is_unavailable(random_pair):
