@@ -9,8 +9,8 @@ timed. `loop` is the part that grows with the pictures; `total` adds opening the
 vaebench, the plots and the report. CPU time is that of all threads.
 
 Non-model CPU is a side's loop less that of the models alone in the same round under the same
-allocator settings: bare for the naive script, bare-kept for vaebench. A last round, which is not
-counted, samples where each side's threads are. Writes runs.csv, places.csv and README.md.
+allocator settings: bare for the naive script, bare-kept for vaebench. A last round, of six pictures
+and not counted, samples where each side's threads are. Writes runs.csv, places.csv and README.md.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ SCRIPT = Path(__file__).with_name("evaluation_sides.py")
 SHARED = Path(
     os.environ.get("VAEBENCH_SHARED", Path(__file__).resolve().parents[2].parent / "shared")
 )
+PICTURES_SAMPLED = 6
 PLACES_SHOWN = 12
 
 Round = dict[str, dict[str, Any]]
@@ -252,6 +253,7 @@ def main() -> None:
         pictures = Path(folder) / "pictures.txt"
         pictures.write_text("\n".join(map(str, paths)) + "\n")
         rounds = run_rounds(pictures, arguments.rounds)
+        pictures.write_text("\n".join(map(str, paths[:PICTURES_SAMPLED])) + "\n")
         sampled = {side: run_side(side, pictures, "--sample") for side in SIDES}
     runs = [
         {"round": number, **{key: row for key, row in entry[side].items() if key != "places"}}
