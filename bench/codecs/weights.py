@@ -107,7 +107,17 @@ def load_strict(module: nn.Module, tensors: Mapping[str, Tensor], source: str) -
     """
     ignored: Sequence[str] = getattr(module, "_keys_to_ignore_on_load_unexpected", None) or ()
     given = {name: tensor for name, tensor in tensors.items() if name not in ignored}
-    wanted = module.state_dict()
+    check_fit(module.state_dict(), given, type(module).__name__, source)
+    module.load_state_dict(given, strict=True)
+
+
+def check_fit(
+    wanted: Mapping[str, Tensor], given: Mapping[str, Tensor], class_name: str, source: str
+) -> None:
+    """Compare names, shapes and kinds of tensors with those that a class has.
+
+    Raises: CodecError that lists the missing, the unexpected and the wrongly shaped ones.
+    """
     # BatchNorm's step counter plays no part in evaluation, and many files leave it out.
     missing = [
         name for name in wanted if name not in given and not name.endswith("num_batches_tracked")
@@ -135,10 +145,9 @@ def load_strict(module: nn.Module, tensors: Mapping[str, Tensor], source: str) -
     ]
     if faults:
         raise CodecError(
-            f"Cannot load {source} as {type(module).__name__}: {'; '.join(faults)}. "
+            f"Cannot load {source} as {class_name}: {'; '.join(faults)}. "
             "The file or its config belongs to another model."
         )
-    module.load_state_dict(given, strict=True)
 
 
 def count_params(module: nn.Module) -> int:

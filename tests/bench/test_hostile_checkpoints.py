@@ -114,6 +114,8 @@ def test_tensors_that_do_not_fit(
         ({"block_out_channels": "hello"}, "cannot be built from its config"),
         ({"block_out_channels": [10**6, 10**6]}, "cannot be built from its config"),
         ({"latent_channels": -4}, "cannot be built from its config"),
+        ({"norm_num_groups": 0}, "cannot be built from its config (ZeroDivisionError"),
+        ({"layers_per_block": 10**9}, "asks for layers_per_block = 1000000000"),
         ({"scaling_factor": "big"}, "scaling_factor is 'big'"),
         ({"scaling_factor": float("nan")}, "scaling_factor is nan"),
         ({"scaling_factor": 0}, "scaling_factor is 0"),

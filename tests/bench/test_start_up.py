@@ -6,9 +6,13 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file, save
 from vaebench.bench import run
+from vaebench.bench.demo import DEMO_CHECKPOINTS
 
 HEAVY = ("torch", "torchvision", "diffusers", "torchmetrics", "lpips", "scipy", "skimage")
 TABLES = ("numpy", "pandas", "matplotlib", "PIL", "sqlalchemy", "jinja2")
@@ -23,6 +27,21 @@ except SystemExit as end:
     code = end.code
 print("\\n" + json.dumps([code, sorted(name for name in sys.modules if "." not in name)]))
 """
+
+OPENING = """
+import json, sys
+from vaebench.bench.codecs import open_codec
+from vaebench.bench.errors import CodecError
+told = []
+for source in sys.argv[1:]:
+    try:
+        open_codec("mine", source, {})
+    except CodecError as error:
+        told.append(str(error))
+print(json.dumps([told, "diffusers" in sys.modules]))
+"""
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+FIRST = "decoder.conv_in.bias"
 
 
 def imported(*arguments: str, expected: int = 0) -> set[str]:
@@ -54,14 +73,34 @@ def test_a_report_is_made_without_torch(photos: Path, tmp_path: Path) -> None:
     assert not modules & set(HEAVY)
 
 
-def test_a_damaged_checkpoint_is_refused_before_diffusers_is_imported(
-    photos: Path, tmp_path: Path
+def test_a_checkpoint_that_does_not_fit_is_refused_before_diffusers_is_imported(
+    tmp_path: Path,
 ) -> None:
-    (tmp_path / "vae").mkdir()
-    (tmp_path / "vae" / "config.json").write_text('{"_class_name": "AutoencoderKL"}')
-    (tmp_path / "vae" / "diffusion_pytorch_model.safetensors").write_bytes(b"\x08" + bytes(20))
-    codec = f"mine={tmp_path / 'vae'}"
-    modules = imported(
-        "run", "--images", str(photos), "--codec", codec, "--out", str(tmp_path / "run"), expected=2
+    source = DEMO_CHECKPOINTS["demo-f8c4"]
+    config = json.loads((source / "config.json").read_text())
+    tensors = load_file(source / WEIGHTS)
+    damaged = {**tensors, FIRST: tensors[FIRST] * torch.nan}
+    without = {name: tensors[name] for name in tensors if name != FIRST}
+    misfits: list[tuple[str, dict[str, Any], bytes]] = [
+        ("no valid safetensors file", {}, b"\x08" + bytes(20)),
+        ("1 tensor missing", {}, save(without)),
+        ("1 tensor unexpected", {}, save({**tensors, "more": torch.zeros(1)})),
+        ("wrongly shaped", {"latent_channels": 8}, save(tensors)),
+        ("1 tensor with NaN or inf", {}, save(damaged)),
+        ("unknown autoencoder class", {"_class_name": "UNet2DModel"}, save(tensors)),
+    ]
+    folders = [tmp_path / str(number) for number in range(len(misfits))]
+    for folder, (_, changes, content) in zip(folders, misfits, strict=True):
+        folder.mkdir()
+        (folder / "config.json").write_text(json.dumps({**config, **changes}))
+        (folder / WEIGHTS).write_bytes(content)
+    done = subprocess.run(
+        [sys.executable, "-c", OPENING, *map(str, folders)],
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    assert "diffusers" not in modules
+    told, has_diffusers = json.loads(done.stdout)
+    for sentence, (reason, _, _) in zip(told, misfits, strict=True):
+        assert reason in sentence
+    assert not has_diffusers
