@@ -21,7 +21,6 @@ from .ldm import infer_config, keep_autoencoder, to_diffusers, without_prefix
 from .sources import Checkpoint
 from .weights import check_fit, load_strict, read_weights
 
-
 # A config that asks for billions would be built for hours.
 _MAX_LAYERS = 1000
 
