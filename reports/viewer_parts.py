@@ -21,6 +21,8 @@ from ..bench.store import StoredRun
 THUMBNAIL_PX = 112
 """The height of a thumbnail: twice what it is shown in, for screens of twice the density."""
 
+WEBP_LONGEST_PX = 16383
+
 SHEET_GAP_PX = 2
 GAP_GREY = 128
 SHEET_PX = 400
@@ -58,11 +60,11 @@ def pixel_uri(path: Path) -> str:
     """Return a kept picture as a data: URI that decodes to the same bytes.
 
     A colour PNG becomes lossless WebP, a quarter smaller at the least effort; a grey one, which
-    WebP would enlarge, stays as it is.
+    WebP would enlarge, and one too large for WebP stay as they are.
     """
     try:
         with Image.open(path) as picture:
-            if picture.mode == "L":
+            if picture.mode == "L" or max(picture.size) > WEBP_LONGEST_PX:
                 return data_uri("image/png", path.read_bytes())
             sink = io.BytesIO()
             picture.save(sink, "WEBP", lossless=True, quality=0, method=0)

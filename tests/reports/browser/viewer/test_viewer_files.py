@@ -69,6 +69,12 @@ def test_a_map_part_is_the_file_itself(viewed: StoredRun) -> None:
     assert base64.b64decode(pixel_uri(path).partition(",")[2]) == path.read_bytes()
 
 
+def test_a_picture_too_long_for_webp_stays_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "strip.png"
+    Image.new("RGB", (16384, 1)).save(path)
+    assert base64.b64decode(pixel_uri(path).partition(",")[2]) == path.read_bytes()
+
+
 def test_thumbnails_are_small_even_of_a_wide_strip(tmp_path: Path) -> None:
     Image.new("RGB", (4000, 20)).save(tmp_path / "strip.png")
     with Image.open(io.BytesIO(thumbnail(tmp_path / "strip.png"))) as small:
