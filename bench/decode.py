@@ -18,23 +18,20 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from .errors import ImageError
+from .header_limits import MAX_PIXELS, TOO_LARGE, is_slow, refuse_by_header, unidentified
 from .jpeg_scans import check_last_scan, check_scans
 from .pixel_modes import Samples, from_ios, to_samples
-from .png_stream import SoundPNG, check_png, still_png
-
-MAX_PIXELS = 64_000_000
-"""Larger pictures are refused from their header; a 61-megapixel camera's still pass.
-
-At 16 bits and with alpha, reading that many stays within 2 GB.
-"""
-
-_TOO_LARGE = f"its header claims more pixels than the limit, {MAX_PIXELS // 1_000_000} megapixels"
+from .png_stream import SoundPNG, check_icon, check_png, still_png
+from .pnm import pnm_samples
+from .tiff_strips import check_strips
 
 Source = Path | bytes
 
 MOST_READS = 1_000_000
+_READS_A_PIXEL = 2
+"""Granted besides to a decoder that is written in Python: what QOI and run-lengths may take."""
 
-_JPEG = ("JPEG", "MPO")
+_JPEG, _ICONS = ("JPEG", "MPO"), ("ICO", "ICNS")
 
 # EPS would start Ghostscript; the others are stubs that Pillow recognises but cannot decode.
 _NO_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
@@ -57,11 +54,13 @@ def read_samples(path: Path) -> Samples:
     try:
         _refuse_no_file(path)
         with _open(path) as image:
-            _refuse_unreadable(image, path)
+            refuse_by_header(image, path)
             kind, pixels = image.format, image.width * image.height
-        png = check_png(path) if kind == "PNG" else SoundPNG()
+            png = SoundPNG(notes=check_icon(image, path)) if kind in _ICONS else SoundPNG()
+        if kind == "PNG":
+            png = check_png(path)
         if kind in _JPEG:
-            check_scans(path, pixels)
+            check_scans(path.read_bytes(), pixels)
         try:
             samples = _decode(png.rewritten or path, path)
         except Exception:
@@ -82,18 +81,26 @@ def read_samples(path: Path) -> Samples:
 def _decode(source: Source, path: Path) -> Samples:
     """Decode the file at `path`, from `source` where that is another form of it."""
     with _open(source) as image:
+        if (plain := pnm_samples(image, path)) is not None:
+            return plain
         raw_modes = _raw_modes(image)
-        stored = _orientation(image) if image.format == "TIFF" else None
+        is_tiff = image.format == "TIFF"
+        # Pillow turns a TIFF upright while it loads, and drops the tag.
+        stored = _orientation(image) if is_tiff else None
         image.load()
         if image.format in _JPEG:
-            check_last_scan(path, image)
+            check_last_scan(path.read_bytes(), image)
+        elif is_tiff:
+            check_strips(path, image)
         samples = to_samples(image, raw_modes, lambda mode: _reread(source, mode), path.name)
-        # Pillow turns a TIFF upright while it loads, and drops the tag.
-        orientation = _orientation(image) if stored is None else 1
+        turned = _orientation(image) if stored is None else stored
         profile = image.info.get("icc_profile") or None
         notes = [*samples.notes, *_frame_note(image, source), *_gamma_note(image, profile)]
-    if (turned := stored or orientation) != 1:
+    if turned is None:
+        notes.append("broken EXIF ignored")
+    elif turned != 1:
         notes.append(f"EXIF orientation {turned} applied")
+    orientation = 1 if is_tiff or turned is None else turned
     return replace(samples, profile=profile, orientation=orientation, notes=tuple(notes))
 
 
@@ -107,6 +114,8 @@ def _open(source: Source) -> Generator[Image.Image]:
             _CountedReads(raw) as file,
             Image.open(file, formats=_readable_formats()) as image,
         ):
+            if is_slow(image):
+                file.most_reads += _READS_A_PIXEL * min(image.width * image.height, MAX_PIXELS)
             yield image
 
 
@@ -119,14 +128,15 @@ class _CountedReads(BufferedReader):
 
     def __init__(self, raw: BytesIO | FileIO) -> None:
         super().__init__(raw)  # pyright: ignore[reportArgumentType]
+        self.most_reads = MOST_READS
         self._reads = 0
         self._size_bytes = self.seek(0, SEEK_END)
         self.seek(0)
 
     def read(self, size: int | None = -1, /) -> bytes:
         self._reads += 1
-        if self._reads > MOST_READS:
-            raise ValueError(f"it takes more than {MOST_READS} reads")
+        if self._reads > self.most_reads:
+            raise ValueError(f"it takes more than {self.most_reads} reads")
         return super().read(-1 if size is None else min(size, self._size_bytes))
 
 
@@ -158,49 +168,18 @@ def _cause(error: Exception, path: Path) -> str:
         case OSError(errno=errno.ELOOP):
             return "it is a link to itself"
         case UnidentifiedImageError():
-            empty = path.stat().st_size == 0
-            return "the file is empty" if empty else "it is no picture, or its header is damaged"
+            return unidentified(path)
         case Image.DecompressionBombError():
-            return _TOO_LARGE
+            return TOO_LARGE
         case MemoryError():
             return "memory ran out"
         case _ if "MAX_TEXT_CHUNK" in str(error) or "MAX_TEXT_MEMORY" in str(error):
             return "a text or colour profile in it unpacks to more than 1 MB"
+        case AssertionError() | KeyError():
+            return "it is damaged or cut short (something that it refers to is missing)"
         case _:
             detail = " ".join(str(error).split()).rstrip(".") or type(error).__name__
             return f"it is damaged or cut short ({detail})"
-
-
-def _refuse_unreadable(image: Image.Image, path: Path) -> None:
-    """Refuse, from the header alone, what is too large or what Pillow would cut to 8 bits."""
-    if image.width * image.height > MAX_PIXELS:
-        raise ImageError(f"Cannot read {path.name}: {_TOO_LARGE}.")
-    with path.open("rb") as file:
-        head = file.read(16)
-    cut = False
-    if image.format == "SGI":
-        cut = head[3] == 2
-    elif image.format == "JPEG2000" and image.mode in ("LA", "RGB", "RGBA"):
-        cut = max(jpeg2000_precisions(path.read_bytes()), default=8) > 8
-    elif image.format == "TIFF":
-        tags: Any = image.getexif()
-        bits = tags.get(ExifTags.Base.BitsPerSample, 8)
-        cut = tags.get(ExifTags.Base.PlanarConfiguration) == 2 and bits != 8 and max(bits) > 8
-    if cut:
-        raise ImageError(
-            f"Cannot read {path.name}: it has more than 8 bits a sample in a layout of "
-            f"{image.format} that would be cut to 8. Save it as a 16-bit PNG."
-        )
-
-
-def jpeg2000_precisions(data: bytes) -> tuple[int, ...]:
-    """Return the bits of each component from a JPEG 2000 codestream's SIZ segment."""
-    at = data.find(b"\xff\x4f\xff\x51")
-    if at < 0:
-        return ()
-    size = data[at + 4 :]
-    count = int.from_bytes(size[36:38], "big")
-    return tuple((size[38 + 3 * index] & 0x7F) + 1 for index in range(count))
 
 
 def _raw_modes(image: Image.Image) -> tuple[str, ...]:
@@ -210,8 +189,14 @@ def _raw_modes(image: Image.Image) -> tuple[str, ...]:
     return tuple(mode for mode in modes if isinstance(mode, str))
 
 
-def _orientation(image: Image.Image) -> int:
-    value = image.getexif().get(ExifTags.Base.Orientation, 1)
+def _orientation(image: Image.Image) -> int | None:
+    """Return the EXIF orientation; None where the EXIF cannot be read."""
+    try:
+        value = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except MemoryError:
+        raise
+    except Exception:
+        return None
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 

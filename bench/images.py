@@ -24,6 +24,10 @@ from .sample import SAMPLE, sample_paths
 _LOOSE_SET = "files"
 _LONGEST_NAME_BYTES = 251
 """What a suffix leaves of the 255 bytes that file systems give a name."""
+_LONGEST_ID_BYTES = 2048
+"""Half of what Linux takes as a path; the other is for the run's folder and the codec's."""
+_KEPT_SUFFIXES = (".png", ".npy")
+"""What a run adds to an id: of reconstructions and error maps, and of latents."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,7 @@ def find_images(
     """
     background_rgb(background)
     found = _unique_ids(_collect(sources))
+    taken = {file.image_id + suffix for file in found for suffix in _KEPT_SUFFIXES}
     images: list[ImageRef] = []
     skipped: list[SkippedImage] = []
     for done, file in enumerate(sorted(found, key=lambda file: file.image_id)):
@@ -73,7 +78,7 @@ def find_images(
             progress(done, len(found))
         place = (_shown(file.image_id), _shown(file.image_set), _shown(str(file.path)))
         try:
-            _refuse_name(file)
+            _refuse_name(file, taken)
             pixels = read_pixels(file.path, background)
             digest = _sha256(file.path)
         except (ImageError, OSError) as error:
@@ -93,21 +98,37 @@ def _shown(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
 
-def _refuse_name(file: _Found) -> None:
-    """Refuse a picture whose id cannot name the files that a run keeps of it."""
-    name = PurePath(file.image_id).name
+def _refuse_name(file: _Found, taken: set[str]) -> None:
+    """Refuse a picture whose id cannot name the files that a run keeps of it.
+
+    `taken` are the names that a run gives to files of any picture: none can be a folder as well.
+    """
+    path = PurePath(file.image_id)
+    shown = _shown(path.name)
+    if "\0" in str(file.path):
+        raise ImageError(f"Cannot use {shown!r}: it is no path, there is a NUL byte in it.")
     try:
-        size_bytes = len(name.encode())
+        name_bytes, id_bytes = len(path.name.encode()), len(file.image_id.encode())
         str(file.path).encode()
     except UnicodeEncodeError as error:
+        raise ImageError(f"Cannot use {shown}: its name is no valid UTF-8. Rename it.") from error
+    if name_bytes > _LONGEST_NAME_BYTES:
         raise ImageError(
-            f"Cannot use {_shown(name)}: its name is no valid UTF-8. Rename it."
-        ) from error
-    if size_bytes > _LONGEST_NAME_BYTES:
-        raise ImageError(
-            f"Cannot use {name}: its name has {size_bytes} bytes, and a run can keep pictures of "
+            f"Cannot use {shown}: its name has {name_bytes} bytes, and a run can keep pictures of "
             f"names up to {_LONGEST_NAME_BYTES}. Rename it."
         )
+    if id_bytes > _LONGEST_ID_BYTES:
+        raise ImageError(
+            f"Cannot use {shown}: its path below the set has {id_bytes} bytes, and a run can keep "
+            f"pictures of paths up to {_LONGEST_ID_BYTES}. Name a folder nearer to it."
+        )
+    for folder in map(PurePath.as_posix, path.parents):
+        if folder in taken:
+            owner, suffix = folder[:-4], folder[-4:]
+            raise ImageError(
+                f"Cannot use {shown}: a run keeps a file {folder} of the picture {owner}, where "
+                f"this one's folder would be. Name the folder without {suffix}."
+            )
 
 
 def _sha256(path: Path) -> str:
@@ -127,6 +148,13 @@ def _collect(sources: Sequence[str]) -> list[_Found]:
                 f"Cannot look for pictures in {source!r}: {error.strerror}. Check the path and "
                 "its rights."
             ) from error
+        except (ValueError, RuntimeError) as error:
+            # pathlib's for a pattern like a**, and for the home of a user that there is not.
+            detail = str(error).rstrip(".")
+            raise ImageError(
+                f"Cannot look for pictures in {source!r}: {detail}. Name a folder, glob, list "
+                "(.txt) or file."
+            ) from error
         if not files:
             raise ImageError(
                 f"No picture in {source!r}: expected a folder, glob, list (.txt) or file of "
@@ -145,7 +173,7 @@ def _read_source(source: str) -> tuple[str, list[tuple[str, Path]]]:
     """Return a set's name, and the id and absolute path of each of its files."""
     if source == SAMPLE:
         return SAMPLE, [(path.name, path) for path in sample_paths()]
-    path = _absolute(Path(source))
+    path = _absolute(Path(source).expanduser())
     if path.is_dir():
         return path.name or _LOOSE_SET, _below(path, _walk(path))
     if path.is_file():
@@ -164,7 +192,7 @@ def _read_source(source: str) -> tuple[str, list[tuple[str, Path]]]:
 
 def _absolute(path: Path) -> Path:
     # Path.resolve() would follow links, and a link's own name is its picture's id.
-    return Path(os.path.abspath(path.expanduser()))  # noqa: PTH100
+    return Path(os.path.abspath(path))  # noqa: PTH100
 
 
 def _fixed_part(pattern: Path) -> Path:
@@ -213,7 +241,15 @@ def _listed(list_file: Path) -> Iterator[Path]:
     for line in lines:
         entry = line.strip()
         if entry and not entry.startswith("#"):
-            yield _absolute(list_file.parent / Path(entry).expanduser())
+            yield _absolute(list_file.parent / _home_expanded(Path(entry)))
+
+
+def _home_expanded(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        # No user of that name: it may as well be a file's name that begins with ~.
+        return path
 
 
 def _unique_ids(found: list[_Found]) -> list[_Found]:

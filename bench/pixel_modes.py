@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import ExifTags, Image
 
 from .errors import ImageError
 
@@ -21,6 +21,9 @@ Reread = Callable[[str], NDArray[Any]]
 # A raw mode names the order of a 16-bit sample's two bytes, and Pillow keeps the high one.
 _DEEP = re.compile(r"(RGB|RGBA|RGBX|RGBa|LA|CMYK);16([BLN])")
 _SIGNED = re.compile(r"I;16[BN]?S")
+# What Pillow multiplies a PNG's grey of fewer bits by, but not its transparent colour.
+_WIDENED = {"L;2": 85, "L;4": 17}
+_WHITE_IS_ZERO = 0
 _ROWS_AT_ONCE = 256
 
 
@@ -69,7 +72,9 @@ def to_samples(
     pixels = np.asarray(image)
     match image.mode:
         case "L":
-            return Samples(pixels[..., None], "gray", _keyed(image, pixels[..., None]), notes)
+            factor = _WIDENED.get(raw_modes[0], 1) if raw_modes else 1
+            alpha = _keyed(image, pixels[..., None], factor)
+            return Samples(pixels[..., None], "gray", alpha, notes)
         case "LA":
             return Samples(pixels[..., :1], "gray", pixels[..., 1], notes)
         case "RGB":
@@ -113,21 +118,28 @@ def _converted(image: Image.Image, mode: str) -> Image.Image:
     return converted
 
 
-def _keyed(image: Image.Image, pixels: NDArray[Any]) -> NDArray[Any] | None:
-    """Return the alpha that a single transparent colour (PNG's tRNS, GIF) stands for."""
+def _keyed(image: Image.Image, pixels: NDArray[Any], factor: int = 1) -> NDArray[Any] | None:
+    """Return the alpha that a single transparent colour (PNG's tRNS, GIF) stands for.
+
+    `factor` is what the pixels were multiplied by since that colour was written.
+    """
     key = image.info.get("transparency")
     if not isinstance(key, int | tuple):
         return None
-    opaque = (pixels != np.asarray(key)).any(axis=-1)
+    opaque = (pixels != np.asarray(key) * factor).any(axis=-1)
     return opaque * np.asarray(np.iinfo(pixels.dtype).max, pixels.dtype)
 
 
 def _single_channel(image: Image.Image, raw_modes: tuple[str, ...], name: str) -> Samples:
     """Scale integers of more than 8 bits, and floats, to 16-bit grey."""
+    # Pillow turns white-is-zero round in 8 bits and less alone.
+    tags: Any = getattr(image, "tag_v2", {})
+    is_inverted = tags.get(ExifTags.Base.PhotometricInterpretation) == _WHITE_IS_ZERO
     values = np.asarray(image)
     if image.mode == "F":
-        return _float_samples(values, name)
-    full = 32767 if raw_modes and _SIGNED.fullmatch(raw_modes[0]) else 65535
+        return _float_samples(values, name, is_inverted)
+    raw_mode = raw_modes[0] if raw_modes else image.mode
+    full = 4095 if raw_mode == "I;12" else 32767 if _SIGNED.fullmatch(raw_mode) else 65535
     low, high = int(values.min()), int(values.max())
     if low < 0 or high > full:
         raise ImageError(
@@ -136,12 +148,29 @@ def _single_channel(image: Image.Image, raw_modes: tuple[str, ...], name: str) -
         )
     gray = values.astype(np.uint16)[..., None]
     alpha = _keyed(image, gray)
-    if full == 32767:
-        gray = ((gray.astype(np.uint32) * 65535 + 16383) // 32767).astype(np.uint16)
-    return Samples(gray, "gray", alpha, ("16-bit scaled to 8",))
+    if is_inverted:
+        gray = full - gray
+    if full < 65535:
+        gray = scaled(gray, full, 65535)
+    if full == 4095:
+        note = "12-bit scaled to 8"
+    elif image.mode == "I" and ";16" not in raw_mode:
+        note = "32-bit samples, taken as 0 to 65535, scaled to 8"
+    else:
+        note = "16-bit scaled to 8"
+    return Samples(gray, "gray", alpha, (note,))
 
 
-def _float_samples(values: NDArray[Any], name: str) -> Samples:
+def scaled(samples: NDArray[Any], full: int, full_after: Literal[255, 65535]) -> NDArray[Any]:
+    """Return integers of 0..full as 0..full_after, rounded: uint8 or uint16."""
+    result = np.empty(samples.shape, np.uint8 if full_after == 255 else np.uint16)
+    for top in range(0, len(samples), _ROWS_AT_ONCE):
+        rows = slice(top, top + _ROWS_AT_ONCE)
+        result[rows] = (samples[rows].astype(np.uint32) * full_after + full // 2) // full
+    return result
+
+
+def _float_samples(values: NDArray[Any], name: str, is_inverted: bool) -> Samples:
     """Take floats up to 1 as [0, 1] and floats up to 255 as 8-bit levels; refuse the rest."""
     low, high = float(values.min()), float(values.max())
     if not (low >= 0 and high <= 255):
@@ -153,7 +182,8 @@ def _float_samples(values: NDArray[Any], name: str) -> Samples:
     gray = np.empty((*values.shape, 1), np.uint16)
     for top in range(0, len(values), _ROWS_AT_ONCE):
         rows = slice(top, top + _ROWS_AT_ONCE)
-        gray[rows, :, 0] = np.rint(values[rows].astype(np.float64) * (65535 / full))
+        light = values[rows].astype(np.float64)
+        gray[rows, :, 0] = np.rint((full - light if is_inverted else light) * (65535 / full))
     return Samples(gray, "gray", None, (f"float samples in 0..{full:g} scaled to 8 bits",))
 
 

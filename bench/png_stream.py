@@ -16,6 +16,9 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from PIL import Image
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MOST_CHUNKS = 100_000
@@ -60,16 +63,16 @@ class _Pixels:
     trailer: bytes
 
 
-def check_png(path: Path) -> SoundPNG:
-    """Inflate a PNG's pixels, to count and sum them.
+def check_png(path: Path, start: int = 0) -> SoundPNG:
+    """Inflate a PNG's pixels, to count and sum them; `start` is where in the file it begins.
 
     Raises: ValueError, its message the reason, where there are fewer than the header claims or
         the compression is broken.
     """
     with _mapped(path) as data:
-        chunks = list(_chunks(data))
+        chunks = list(_chunks(data, start))
         names = {name for name, _, _ in chunks}
-        ios = chunks[0][0] == b"CgBI"
+        ios = chunks[:1] != [] and chunks[0][0] == b"CgBI"
         expected = _expected_bytes(data, chunks)
         pixels = _inflate(data, chunks, 0 if ios else 2, expected)
         if pixels.size_bytes < expected or not pixels.is_ended:
@@ -88,6 +91,22 @@ def check_png(path: Path) -> SoundPNG:
     return SoundPNG(rewritten, ios, tuple(notes))
 
 
+def check_icon(image: Image.Image, path: Path) -> tuple[str, ...]:
+    """Check the PNG that an opened ICO or ICNS is read from, if it is one; return the notes on it.
+
+    Raises: ValueError like `check_png`.
+    """
+    icon: Any = image
+    if image.format == "ICO":
+        starts = [icon.ico.entry[0].offset]
+    else:
+        names = [name for name, _ in icon.icns.SIZES[icon.best_size]]
+        starts = [icon.icns.dct[name][0] for name in names if name in icon.icns.dct]
+    with _mapped(path) as data:
+        starts = [at for at in starts if data[at : at + len(SIGNATURE)] == SIGNATURE]
+    return tuple(note for at in starts for note in check_png(path, at).notes)
+
+
 def still_png(path: Path) -> bytes | None:
     """Return an animated PNG without its animation; None for one that has none."""
     with _mapped(path) as data:
@@ -104,9 +123,9 @@ def _mapped(path: Path) -> Generator[mmap.mmap]:
         yield data
 
 
-def _chunks(data: mmap.mmap) -> Iterator[tuple[bytes, int, int]]:
+def _chunks(data: mmap.mmap, start: int = 0) -> Iterator[tuple[bytes, int, int]]:
     """Yield each chunk's name and where its data starts and stops; the last may be cut."""
-    at = len(SIGNATURE)
+    at = start + len(SIGNATURE)
     for _ in range(MOST_CHUNKS):
         if at + 8 > len(data):
             return

@@ -16,6 +16,7 @@ LINE = {"bench", "metrics"}
 
 INPUT = (
     "bench.decode",
+    "bench.header_limits",
     "bench.icc",
     "bench.icc_deep",
     "bench.images",
@@ -23,10 +24,12 @@ INPUT = (
     "bench.pixel_modes",
     "bench.pixels",
     "bench.png_stream",
+    "bench.pnm",
     "bench.region_files",
     "bench.region_shapes",
     "bench.regions",
     "bench.sample",
+    "bench.tiff_strips",
 )
 """Pictures and regions: what is read from the user's files."""
 

@@ -11,13 +11,9 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
-from vaebench.bench.decode import (
-    MAX_PIXELS,
-    jpeg2000_precisions,
-    picture_suffixes,
-    read_samples,
-)
+from vaebench.bench.decode import picture_suffixes, read_samples
 from vaebench.bench.errors import ImageError
+from vaebench.bench.header_limits import MAX_PIXELS, jpeg2000_precisions
 from vaebench.bench.pixels import read_pixels
 
 RANDOM = np.random.default_rng(3)

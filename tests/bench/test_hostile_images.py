@@ -159,7 +159,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
         "Cannot read",
     ),
     "flat.png": (lambda: flat_png(9000, 8, 2, 3), "more pixels than the limit"),
-    "crc.png": (lambda: png_header(9, 9)[:-1] + b"?", "it is no picture"),
+    "crc.png": (lambda: png_header(9, 9)[:-1] + b"?", "it begins like a PNG"),
     "zero.gif": (lambda: b"GIF89a" + bytes(7) + b",\0\0\0\0\0\0\0\0\0\x02\0;", "Cannot read"),
     "cut.png": (lambda: saved(PICTURE, "PNG")[:-60], "damaged or cut short"),
     "cut.jpg": (lambda: saved(PICTURE, "JPEG")[:-60] + b"\xff\xd9", "damaged or cut short"),

@@ -69,6 +69,50 @@ def test_a_list_file_names_paths_relative_to_itself(photos: Path, tmp_path: Path
     ]
 
 
+@pytest.mark.parametrize("source", ["**.nothing", "a/***", "~nobody-of-that-name/x.png"])
+def test_impossible_patterns_and_homes_are_told_in_a_sentence(tmp_path: Path, source: str) -> None:
+    asked = source if source.startswith("~") else f"{tmp_path}/{source}"
+    with pytest.raises(ImageError, match=r"picture.* in"):
+        find_images([asked])
+
+
+def test_a_bad_line_of_a_list_is_listed_alone(tmp_path: Path) -> None:
+    picture(tmp_path / "x.png")
+    listed = tmp_path / "list.txt"
+    listed.write_text("x.png\n~nobody-of-that-name/y.png\nfoo\0bar.png\n")
+    found = find_images([str(listed)])
+    assert ids(found) == ["x.png"]
+    assert [entry.reason for entry in found.skipped] == [
+        "Cannot use 'foo\\x00bar.png': it is no path, there is a NUL byte in it.",
+        "Cannot read y.png: there is no such file.",
+    ]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".npy"])
+def test_a_folder_where_a_run_keeps_a_file_is_refused(tmp_path: Path, suffix: str) -> None:
+    picture(tmp_path / "x.png")
+    picture(tmp_path / f"x.png{suffix}" / "y.png")
+    found = find_images([str(tmp_path)])
+    assert ids(found) == ["x.png"]
+    (entry,) = found.skipped
+    assert entry.reason == (
+        f"Cannot use y.png: a run keeps a file x.png{suffix} of the picture x.png, where this "
+        f"one's folder would be. Name the folder without {suffix}."
+    )
+
+
+def test_an_id_that_leaves_no_room_for_the_run_is_refused(tmp_path: Path) -> None:
+    deep = tmp_path
+    for _ in range(14):
+        deep /= "d" * 150
+    picture(tmp_path / "ok.png")
+    picture(deep / "x.png")
+    found = find_images([str(tmp_path)])
+    assert ids(found) == ["ok.png"]
+    (entry,) = found.skipped
+    assert entry.reason.startswith("Cannot use x.png: its path below the set has 2119 bytes")
+
+
 def test_single_files_may_have_any_name(tmp_path: Path) -> None:
     path = picture(tmp_path / "photo[1].png")
     odd = path.rename(tmp_path / "photo[1].camera")

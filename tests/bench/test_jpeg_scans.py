@@ -105,3 +105,43 @@ def test_too_many_scans_are_refused(tmp_path: Path) -> None:
     path.write_bytes(data[:-2] + last * 200 + EOI)
     with pytest.raises(ImageError, match="more than 100 scans"):
         read_samples(path)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS[:5], ids=str)
+def test_cut_in_its_last_bytes_it_is_refused(tmp_path: Path, layout: dict[str, int]) -> None:
+    path = tmp_path / "a.jpg"
+    missed = 0
+    for seed in range(8):
+        small = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+        buffer = io.BytesIO()
+        smooth = Image.fromarray(small).resize((160, 120), Image.Resampling.BICUBIC)
+        smooth.save(buffer, "JPEG", **layout)
+        path.write_bytes(buffer.getvalue())
+        whole = read_pixels(path).rgb
+        for missing in range(3, 15):
+            path.write_bytes(buffer.getvalue()[:-missing] + EOI)
+            try:
+                missed += not np.array_equal(read_pixels(path).rgb, whole)
+            except ImageError as error:
+                assert "its last scan" in str(error)
+    assert missed == 0
+
+
+def test_tables_for_arithmetic_code_turn_no_check_off(tmp_path: Path) -> None:
+    data = jpeg()
+    scan = data.index(b"\xff\xda")
+    tables = b"\xff\xcc\x00\x04\x00\x10"
+    path = tmp_path / "dac.jpg"
+    path.write_bytes(data[:scan] + tables + data[scan:])
+    assert read_samples(path).colour.shape == (48, 64, 3)
+    path.write_bytes(data[:scan] + tables + data[scan : len(data) * 3 // 4] + EOI)
+    with pytest.raises(ImageError, match="its last scan ends before the picture does"):
+        read_samples(path)
+
+
+def test_bytes_that_fill_up_before_a_marker_are_no_code(tmp_path: Path) -> None:
+    data = jpeg()
+    plain, filled = tmp_path / "a.jpg", tmp_path / "b.jpg"
+    plain.write_bytes(data)
+    filled.write_bytes(data[:-2] + b"\xff\xff" + EOI)
+    np.testing.assert_array_equal(read_pixels(filled).rgb, read_pixels(plain).rgb)
