@@ -67,6 +67,9 @@ def seeds() -> dict[str, bytes]:
         "tiff-lzw": (rgb, {"compression": "tiff_lzw"}),
         "tiff-jpeg": (rgb, {"compression": "jpeg"}),
         "tiff-grey16": (Image.fromarray(deep[..., 0]), {}),
+        "tiff-group3": (rgb.convert("1"), {"compression": "group3"}),
+        "tiff-group4": (rgb.convert("1"), {"compression": "group4"}),
+        "ppm-grey16": (Image.fromarray(deep[..., 0]), {}),
     }
     made: dict[str, bytes] = {"png-rgb16": _png_16(deep)}
     for name, (image, options) in pictures.items():
@@ -186,8 +189,8 @@ def _with_checksums(data: bytearray) -> bytearray:
 
 def work(seed: int, first: int, last: int) -> None:
     """Try inputs in this process; tell each outcome as a line of JSON."""
-    from vaebench.bench.decode import MAX_PIXELS
     from vaebench.bench.errors import ImageError
+    from vaebench.bench.header_limits import MAX_PIXELS
     from vaebench.bench.pixels import read_pixels
 
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
