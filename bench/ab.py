@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +16,8 @@ from .regression import Decision, Rule, judge
 from .suite import CodecSpec, Suite
 
 EXIT_CODES = {"clean": 0, "faster": 0, "regressed": 1, "inconclusive": 3}
+
+_ABANDONED_S = 24 * 3600
 
 Progress = Callable[[str, int, int], None]
 
@@ -108,6 +114,7 @@ def ab(
     asked = {"sizes": [size], "batches": [batch], "stages": [stage]}
     Suite.create(codecs=[base], speed={**asked, "dtypes": [dtype] if dtype else []})
     chosen = rule or Rule(threshold=threshold)
+    _remove_abandoned()
     with staged_harness(size, batch) as harness:
         sources = (
             ProcessSource("BASE", Request(base, stage, dtype), base_python, harness),
@@ -118,3 +125,11 @@ def ab(
         Side(source.request.codec, source.python, source.environment or {}) for source in sources
     )
     return AbResult(decision, base_side, head_side, stage, size, batch)
+
+
+def _remove_abandoned() -> None:
+    """Remove the folders of comparisons that were killed: those older than one ever takes."""
+    for folder in Path(tempfile.gettempdir()).glob("vaebench-ab-*"):
+        with suppress(OSError):
+            if time.time() - folder.lstat().st_mtime > _ABANDONED_S:
+                shutil.rmtree(folder)

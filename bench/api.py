@@ -96,10 +96,14 @@ def resume(
 
 def _finish(suite: Suite, folder: Path, progress: Progress, history: str | None) -> StoredRun:
     """Time the codecs of a scored run where that was asked for, remember it, report it."""
-    if suite.speed is not None and not load_run(folder).record.get("timed"):
+    record = read_record(folder)
+    if suite.speed is not None and not record.get("timed"):
+        from .plan import where_it_began
         from .timing_run import add_timings
 
-        add_timings(folder, suite, progress)
+        absolute = folder.absolute()
+        with where_it_began(record):
+            add_timings(absolute, suite, progress)
     _remember(folder, history)
     _write_report(folder, progress)
     return load_run(folder)

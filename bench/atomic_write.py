@@ -10,6 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from .errors import VaebenchError
+
 _TEMPORARY = re.compile(r"\.\d+-[0-9a-f]+\.tmp")
 _NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EBADF}
 
@@ -34,6 +36,33 @@ def write_atomic(path: Path, data: bytes) -> None:
             temporary.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+def write_output(path: Path, data: bytes) -> None:
+    """Write a file that the user named: one that is there behind a link, a device or pipe as it is.
+
+    Inside a run folder `write_atomic` replaces a link instead: it may have come with the folder.
+
+    Raises: VaebenchError where it cannot be written.
+    """
+    try:
+        if _is_stdout(path):
+            # Not opened anew, which would begin at the start of a file that it was sent to.
+            with os.fdopen(os.dup(1), "wb") as file:
+                file.write(data)
+        elif path.exists() and not path.is_file():
+            with path.open("wb") as file:
+                file.write(data)
+        else:
+            write_atomic(Path(os.path.realpath(path)), data)
+    except OSError as error:
+        raise VaebenchError(f"Cannot write {path}: {error.strerror}. Name another file.") from error
+
+
+def _is_stdout(path: Path) -> bool:
+    with suppress(OSError):
+        return os.path.samestat(path.stat(), os.fstat(1))
+    return False
 
 
 def write_json(path: Path, value: Any) -> None:

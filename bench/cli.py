@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import shlex
+import signal
 import sys
 import warnings
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from . import cli_code, cli_compare, cli_doctor, cli_rd, cli_speed
 from .errors import VaebenchError
+from .run_lock import DISK_ERRORS
 
 if TYPE_CHECKING:
     from .store import StoredRun
@@ -165,7 +168,9 @@ def run(
     else:
         chosen = _suite(suite, given)
         if save_suite is not None:
-            _write_suite(save_suite, chosen)
+            from .atomic_write import write_output
+
+            write_output(save_suite, chosen.to_toml().encode())
         folder = out or api.default_folder(chosen)
         with shown_progress() as progress, _stoppable(folder):
             command = cli_speed.typed_command()
@@ -243,27 +248,18 @@ def _suite(path: Path | None, given: dict[str, Any]) -> Suite:
     return Suite.create(**{**loaded.model_dump(), **given}) if given else loaded
 
 
-def _write_suite(path: Path, suite: Suite) -> None:
-    from .store import write_atomic
-
-    try:
-        write_atomic(path, suite.to_toml().encode())
-    except OSError as error:
-        raise VaebenchError(f"Cannot write the suite {path}: {error.strerror}.") from error
-
-
 @contextmanager
 def _stoppable(folder: Path) -> Generator[None]:
     """Turn Ctrl-C into a sentence that says how to go on."""
     try:
         yield
     except KeyboardInterrupt:
-        if (folder / "run.json").is_file():
-            typer.echo(
-                f"Stopped; finished pictures are kept. Go on: vaebench run --resume {folder}",
-                err=True,
-            )
-        raise
+        if not (folder / "run.json").is_file():
+            raise
+        raise KeyboardInterrupt(
+            "Stopped; finished pictures are kept. Go on: vaebench run --resume "
+            f"{shlex.quote(str(folder))}"
+        ) from None
 
 
 def _show(stored: StoredRun) -> None:
@@ -285,25 +281,50 @@ def _warn(message: Warning | str, category: type[Warning], *where: Any, **more: 
 _python_warning = warnings.showwarning
 
 
+def _fail(sentence: str) -> NoReturn:
+    with suppress(OSError):
+        typer.echo(f"Error: {sentence}", err=True)
+    sys.exit(2)
+
+
+def _interruption(ended: BaseException | None) -> KeyboardInterrupt | None:
+    """Return the Ctrl-C that ended the command, which Typer turns into an exit; None for others."""
+    if isinstance(ended, SystemExit) and ended.code != 130:
+        return None
+    while ended is not None and not isinstance(ended, KeyboardInterrupt):
+        ended = ended.__cause__ or ended.__context__
+    return ended
+
+
 def main() -> None:
     """Run the command; an error that the user can mend is one sentence and exit code 2."""
     warnings.showwarning = _warn
+    # As an exit, so that what was made for the time being is removed.
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         app()
     except VaebenchError as error:
         if "--debug" in sys.argv:
             raise
-        typer.echo(f"Error: {error}", err=True)
-        sys.exit(2)
+        _fail(str(error))
     except OSError as error:
-        # Of a file or folder that no reader spoke of: most often one without rights.
-        if "--debug" in sys.argv or error.filename is None:
-            raise
         reason = error.strerror or type(error).__name__
-        typer.echo(f"Error: Cannot use {error.filename}: {reason}. Check its rights.", err=True)
-        sys.exit(2)
-    except KeyboardInterrupt:
+        if "--debug" in sys.argv or (error.filename is None and error.errno not in DISK_ERRORS):
+            raise
+        if error.filename is None:
+            # Of the terminal, or what it is sent to: files are spoken of where they are written.
+            _fail(f"Cannot write: {reason}.")
+        # Of a file or folder that no reader spoke of: most often one without rights.
+        _fail(f"Cannot use {error.filename}: {reason}. Check its rights.")
+    except (KeyboardInterrupt, SystemExit) as ended:
+        stop = _interruption(ended)
+        if stop is None:
+            raise
+        with suppress(OSError):
+            typer.echo(str(stop) or "Stopped.", err=True)
         sys.exit(130)
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 if __name__ == "__main__":

@@ -98,29 +98,30 @@ def gate(
 ) -> None:
     """Pass, fail or be inconclusive by rules about quality and latency."""
     from ..reports.answers import gate_page
+    from .atomic_write import write_output
     from .cli_speed import typed_command
     from .gate import run_gate
     from .progress import shown_progress
-    from .store import write_atomic
 
     with shown_progress() as progress:
         result = run_gate(path, out=out, progress=progress, command=typed_command())
+    # Files first: the terminal may be a pipe that nobody reads to its end.
+    if junit is not None:
+        write_output(junit, result.to_junit().encode())
+    if markdown is not None:
+        try:
+            # Appended: a CI summary page holds what other steps have written.
+            with markdown.open("a", encoding="utf-8") as page:
+                page.write(result.to_markdown())
+        except OSError as error:
+            raise VaebenchError(f"Cannot write {markdown}: {error.strerror}.") from error
+    if html is not None:
+        write_output(html, gate_page(result.to_dict(), typed_command()).encode())
     if as_json:
         typer.echo(json.dumps(result.to_dict(), indent=1, ensure_ascii=False))
     else:
         for line in result.lines():
             typer.echo(line)
-    try:
-        if junit is not None:
-            write_atomic(junit, result.to_junit().encode())
-        if markdown is not None:
-            # Appended: a CI summary page holds what other steps have written.
-            with markdown.open("a", encoding="utf-8") as page:
-                page.write(result.to_markdown())
-        if html is not None:
-            _write(html, gate_page(result.to_dict(), typed_command()))
-    except OSError as error:
-        raise VaebenchError(f"Cannot write {error.filename}: {error.strerror}.") from error
     raise typer.Exit(result.exit_code)
 
 
@@ -138,6 +139,7 @@ def explain(
 ) -> None:
     """Find the variants of a metric that give a quoted figure on a run's stored pictures."""
     from ..reports.answers import explain_page
+    from .atomic_write import write_output
     from .cli_speed import typed_command
     from .explain import explain as explained
     from .progress import shown_progress
@@ -146,7 +148,7 @@ def explain(
     with shown_progress() as progress:
         found = explained(load_run(folder), metric, quoted, codec, tolerance, weights, progress)
     if html is not None:
-        _write(html, explain_page(found.to_dict(), typed_command()))
+        write_output(html, explain_page(found.to_dict(), typed_command()).encode())
     if as_json:
         typer.echo(json.dumps(found.to_dict(), indent=1, ensure_ascii=False))
         return
@@ -198,15 +200,6 @@ def ladder(
         return
     for line in result.lines():
         typer.echo(line)
-
-
-def _write(path: Path, page: str) -> None:
-    from .store import write_atomic
-
-    try:
-        write_atomic(path, page.encode())
-    except OSError as error:
-        raise VaebenchError(f"Cannot write {path}: {error.strerror}.") from error
 
 
 def read_margins(texts: list[str]) -> dict[str, float]:

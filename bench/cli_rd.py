@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -75,7 +77,7 @@ def rd(
     from .suite import CodecSpec
 
     sources = images or ["sample"]
-    with shown_progress() as progress:
+    with shown_progress() as progress, _stoppable():
         found = rate_distortion(
             [CodecSpec.parse(text) for text in codec],
             sources,
@@ -88,8 +90,19 @@ def rd(
             workers=workers,
             command=typed_command(),
             progress=progress,
+            report=write_rd_report,
         )
-        path = write_rd_report(found.folder)
     for line in list_rd(found):
         typer.echo(line)
-    typer.echo(f"Report: {path}")
+    typer.echo(f"Report: {found.folder / 'rd.html'}")
+
+
+@contextmanager
+def _stoppable() -> Generator[None]:
+    """Say of Ctrl-C how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            "Stopped; all points so far are kept. Give the same command again to go on."
+        ) from None

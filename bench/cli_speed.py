@@ -81,9 +81,15 @@ History = Annotated[
 
 def typed_command() -> str:
     """Return the command as it was typed, for the run's provenance, without passwords."""
-    typed = shlex.join(["vaebench", *sys.argv[1:]])
-    typed = re.sub(r"(://[^/@:\s]*):[^/\s]*@", r"\1:***@", typed)
-    return re.sub(r"(password=)[^&\s']*", r"\1***", typed)
+    typed = shlex.join(["vaebench", *map(_without_password, sys.argv[1:])])
+    # Names of files may be no UTF-8, but what is kept is.
+    return typed.encode(errors="backslashreplace").decode()
+
+
+def _without_password(argument: str) -> str:
+    # Up to the last @: one in the password may stand unescaped, as may a space or a slash.
+    argument = re.sub(r"((?::/+|postgres\w*:)[^/@:]*):.*@", r"\1:***@", argument, flags=re.DOTALL)
+    return re.sub(r"(password=)[^&]*", r"\1***", argument)
 
 
 def speed(
@@ -193,37 +199,31 @@ def history(
     ] = None,
 ) -> None:
     """List the trend of each cell that was ever measured, with suspected steps marked."""
+    from .atomic_write import write_output
     from .history import open_history, trend
     from .history_listing import list_trends
 
-    opened = open_history(history)
+    opened = open_history(history, to_read=True)
     if opened is None:
         raise VaebenchError("The history is off. Pass --history PATH, or a postgresql:// URL.")
     frame = opened.read(codec=codec, last=last)
     if export is not None:
         from .history_export import export as exported
 
-        _write(out, exported(frame, export.value))
+        text = exported(frame, export.value)
+        if out is None:
+            typer.echo(text)
+        else:
+            write_output(out, text.encode())
         return
     for line in list_trends(trend(frame)):
         typer.echo(line)
     if plot is not None:
         from ..reports.plots.trend import write_trend
 
-        write_trend(trend(frame), plot)
+        # Behind a link, as other files that were named.
+        write_trend(trend(frame), plot.resolve() if plot.is_symlink() else plot)
         typer.echo(f"Plot: {plot}")
-
-
-def _write(path: Path | None, text: str) -> None:
-    from .store import write_atomic
-
-    if path is None:
-        typer.echo(text)
-        return
-    try:
-        write_atomic(path, text.encode())
-    except OSError as error:
-        raise VaebenchError(f"Cannot write {path}: {error.strerror}.") from error
 
 
 def read_share(text: str) -> float:

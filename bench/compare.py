@@ -22,7 +22,7 @@ from .comparison_store import (
     COMPARISON_COLUMNS,
     COMPARISON_SCHEMA_VERSION,
     StoredComparison,
-    create_comparison,
+    clear_comparison,
     load_comparison,
     write_comparison,
 )
@@ -41,6 +41,7 @@ from .pairing import (
 )
 from .quoted import read_quoted
 from .records import WHOLE, MetricColumn
+from .run_lock import writing_folder
 from .store import StoredRun
 
 SEED = 0
@@ -64,17 +65,21 @@ def compare(
     margins: Mapping[str, float] | None = None,
     command: str = "",
     progress: Progress = _silent,
+    report: Callable[[Path], object] = lambda folder: None,
 ) -> StoredComparison:
     """Compare every codec of the runs with one of them, into a new comparison folder.
 
+    The folder is held meanwhile. One in which a comparison was stopped is taken too.
+
     Args:
-        runs: finished runs. folder: a new or empty folder.
+        runs: finished runs. folder: new, empty, or of a comparison without a page.
         baseline: the label of the codec to compare with (its name, or RUN/NAME where two runs have
             one of the name); the first codec of the first run where none is given.
         quoted: a quoted.toml of published figures, shown as they are.
         allow_mismatch: let codecs of another protocol stand apart instead of refusing them.
         margins: within what difference two codecs are the same, by metric or variant, in the
             metric's unit, instead of MARGINS. progress: told phase, done, total.
+        report: makes the page in the folder.
     Returns: the comparison as it was stored. The same runs give the same bytes, but for `created`
         and `command`.
     Raises: RunFolderError where nothing can be compared, SuiteError for a bad quoted.toml.
@@ -95,24 +100,26 @@ def compare(
         per_image += chosen
         rows += _judged(pair, chosen, limits)
     progress("comparing", len(paired), len(paired))
-    create_comparison(folder)
     images = _images(paired)
-    record: dict[str, Any] = {
-        **_provenance(runs, sides, first, folder, command),
-        "protocol": {**protocol_of(first.run), "pictures": len(images)},
-        "margins": limits,
-        "metrics": [asdict(column) for column in columns],
-        "mismatches": [asdict(entry) for entry in dict.fromkeys(mismatches)],
-        "apart": [row for side in apart for row in _apart_rows(side)],
-        "quoted": figures,
-        "images": images,
-        **write_changed(folder, paired, progress),
-        "patches": write_patches(folder, first, paired, progress),
-    }
     table = pd.DataFrame(rows, columns=pd.Index(COMPARISON_COLUMNS))
     behind = pd.concat(per_image) if per_image else pd.DataFrame()
-    write_comparison(folder, record, table, behind)
-    return load_comparison(folder)
+    with writing_folder(folder, "compare"):
+        clear_comparison(folder)
+        record: dict[str, Any] = {
+            **_provenance(runs, sides, first, folder, command),
+            "protocol": {**protocol_of(first.run), "pictures": len(images)},
+            "margins": limits,
+            "metrics": [asdict(column) for column in columns],
+            "mismatches": [asdict(entry) for entry in dict.fromkeys(mismatches)],
+            "apart": [row for side in apart for row in _apart_rows(side)],
+            "quoted": figures,
+            "images": images,
+            **write_changed(folder, paired, progress),
+            "patches": write_patches(folder, first, paired, progress),
+        }
+        write_comparison(folder, record, table, behind)
+        report(folder)
+        return load_comparison(folder)
 
 
 def _pair_all(

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from .comparison_store import PICTURES
 from .errors import RunFolderError
 from .pairing import PairedCodec, Side
 from .records import WHOLE, MetricColumn
@@ -303,12 +304,12 @@ def _keep(folder: Path, pixels: np.ndarray) -> str:
 
 def _keep_file(folder: Path, data: bytes) -> str:
     """Write a PNG under a name made of its content, so that equal pictures are one file."""
-    path = folder / "pictures" / f"{hashlib.sha256(data).hexdigest()[:20]}.png"
+    path = folder / PICTURES / f"{hashlib.sha256(data).hexdigest()[:20]}.png"
     if not path.is_file():
         path.parent.mkdir(exist_ok=True)
         # No write_atomic: a folder without comparison.json, which comes last, is no comparison.
         path.write_bytes(data)
-    return f"pictures/{path.name}"
+    return f"{PICTURES}/{path.name}"
 
 
 def _cut(pixels: np.ndarray, box: Box | None) -> np.ndarray:

@@ -2,21 +2,23 @@
 
 comparison.json holds what was compared, what could not be and why; comparison.parquet holds one
 row a codec, region and metric; per_image.parquet the values behind each row. comparison.json is
-written last, so that a folder which has one is whole.
+written last, so that a folder which has one is whole; then comparison.html is made of it.
 """
 
 from __future__ import annotations
 
-import io
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from .atomic_write import remove_leftovers, write_json
 from .errors import RunFolderError
-from .store import write_atomic, write_json
+from .run_lock import LOCK_NAME
+from .run_tables import read_table, write_table
 
 COMPARISON_SCHEMA_VERSION = 1
 
@@ -78,6 +80,16 @@ _NUMBERS = (
 )
 
 
+PICTURES = "pictures"
+_TABLES = ("comparison.parquet", "per_image.parquet")
+_RECORD = "comparison.json"
+_MADE = (PICTURES, *_TABLES)
+_REPORTED = (_RECORD, "tables", "plots", "thumbnails", "viewer")
+"""What is there before comparison.html is."""
+
+_KEPT_PICTURE = re.compile(r"[0-9a-f]{20}\.png")
+
+
 @dataclass(frozen=True)
 class StoredComparison:
     """A comparison read back: `record` is comparison.json, the tables have the columns above."""
@@ -88,27 +100,38 @@ class StoredComparison:
     per_image: pd.DataFrame
 
 
-def create_comparison(folder: Path) -> None:
-    """Make a new comparison folder. Raises: RunFolderError where it holds anything already."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+def clear_comparison(folder: Path) -> None:
+    """Empty a folder, which this process holds, of what a stopped comparison left in it.
+
+    Raises: RunFolderError where it holds anything else, or a comparison that has its page.
+    """
+    if (folder / "comparison.html").is_file():
+        raise RunFolderError(
+            f"Cannot write a comparison into {folder}: it holds one already. Choose another --out."
+        )
+    remove_leftovers(folder)
+    found = [path for path in folder.iterdir() if path.name != LOCK_NAME]
+    pictures = list((folder / PICTURES).iterdir()) if (folder / PICTURES).is_dir() else []
+    # Folders of these names alone may be anybody's.
+    expected = (*_MADE, *_REPORTED) if _record_path(folder).is_file() else _MADE
+    if not (
+        all(path.name in expected for path in found)
+        and all(_KEPT_PICTURE.fullmatch(path.name) for path in pictures)
+    ):
         raise RunFolderError(
             f"Cannot write a comparison into {folder}: it is not an empty folder. "
             "Choose another --out."
         )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunFolderError(
-            f"Cannot write the comparison folder {folder}: {error.strerror}. Choose another --out."
-        ) from error
+    for path in (*pictures, *(path for path in found if path.is_file())):
+        path.unlink()
 
 
 def write_comparison(
     folder: Path, record: dict[str, Any], table: pd.DataFrame, per_image: pd.DataFrame
 ) -> None:
     """Write both tables, then comparison.json."""
-    _write_table(folder / "comparison.parquet", table, COMPARISON_COLUMNS)
-    _write_table(folder / "per_image.parquet", per_image, PER_IMAGE_COLUMNS)
+    write_table(folder / _TABLES[0], table, _schema(COMPARISON_COLUMNS))
+    write_table(folder / _TABLES[1], per_image, _schema(PER_IMAGE_COLUMNS))
     write_json(_record_path(folder), record)
 
 
@@ -137,36 +160,26 @@ def load_comparison(folder: str | Path) -> StoredComparison:
     return StoredComparison(
         folder,
         record,
-        _read_table(folder / "comparison.parquet", COMPARISON_COLUMNS),
-        _read_table(folder / "per_image.parquet", PER_IMAGE_COLUMNS),
+        _read_table(folder / _TABLES[0], COMPARISON_COLUMNS),
+        _read_table(folder / _TABLES[1], PER_IMAGE_COLUMNS),
     )
 
 
 def _record_path(folder: Path) -> Path:
-    return folder / "comparison.json"
+    return folder / _RECORD
 
 
-def _write_table(path: Path, frame: pd.DataFrame, columns: tuple[str, ...]) -> None:
+def _schema(columns: tuple[str, ...]) -> Any:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     types = {
         **dict.fromkeys(_WHOLE_NUMBERS, pa.int64()),
         **dict.fromkeys(_NUMBERS, pa.float64()),
     }
-    schema = pa.schema([(name, types.get(name, pa.string())) for name in columns])
-    table = pa.Table.from_pandas(frame.reindex(columns=list(columns)), schema, preserve_index=False)
-    sink = io.BytesIO()
-    pq.write_table(table, sink)
-    write_atomic(path, sink.getvalue())
+    return pa.schema([(name, types.get(name, pa.string())) for name in columns])
 
 
 def _read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
-    try:
-        frame = pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise RunFolderError(f"Cannot read {path}: {error}. Compare the runs again.") from error
-    missing = [name for name in columns if name not in frame.columns]
-    if missing:
-        raise RunFolderError(f"{path} lacks the columns {', '.join(missing)}. Compare again.")
-    return frame
+    if not path.is_file():
+        raise RunFolderError(f"Cannot read {path}: it is not there. Compare the runs again.")
+    return read_table(path, columns)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import ImageError
+from .images import file_sha256
 from .pixels import fit_pixels, read_pixels
 from .records import ImageRef
 from .suite import Suite
@@ -42,7 +46,19 @@ class Decoded:
         return self._read(image) if kept is None else kept
 
     def _read(self, image: ImageRef) -> NDArray[np.uint8]:
-        return self._fitted(read_pixels(image, self._suite.background).rgb)
+        path = Path(image.path)
+        rgb = read_pixels(path, self._suite.background).rgb
+        try:
+            # Behind the decoding, so that what was decoded is what is told of.
+            is_changed = file_sha256(path) != image.sha256
+        except OSError as error:
+            raise ImageError(f"Cannot read {path.name}: {error.strerror}.") from error
+        if is_changed:
+            raise ImageError(
+                f"Cannot score {image.image_id}: {path} was changed since the run began. "
+                "Restore it and go on with --resume, or start a new run."
+            )
+        return self._fitted(rgb)
 
     def _fitted(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
         suite = self._suite

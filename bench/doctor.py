@@ -230,9 +230,10 @@ def _history() -> Iterator[Finding]:
     import platformdirs
 
     from .history import OFF, open_history
+    from .history_engines import is_url
 
     named = os.environ.get("VAEBENCH_HISTORY") or None
-    if named is None or "://" not in named:
+    if named is None or not is_url(named):
         path = Path(named or platformdirs.user_data_path("vaebench") / "history.sqlite")
         if named != OFF and not path.exists():
             yield Finding("history", f"none yet; the first run makes {path}", _unwritable(path))

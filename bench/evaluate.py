@@ -16,13 +16,23 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .batches import Found, keep_seen, no_memory, run_codec, write_parts
+from .batches import CodecBatch, Found, keep_seen, no_memory, run_codec, write_parts
+from .codecs.base import Codec
 from .decoded import Decoded
 from .errors import RunFolderError
 from .latent_health import finish_latents
+from .memory import memory_told
 from .pictures import drop_all_but_worst, keep_picture
 from .pipeline import ReadAhead, WriteBehind, file_threads
-from .plan import Plan, Progress, make_plan, new_record, refuse_changes, scored_images
+from .plan import (
+    Plan,
+    Progress,
+    make_plan,
+    new_record,
+    refuse_changes,
+    scored_images,
+    where_it_began,
+)
 from .records import REFERENCE, ImageRef
 from .scoring import References, prepare_references
 from .store import (
@@ -39,7 +49,7 @@ from .transfers import upload
 
 
 class MemoryWarning(UserWarning):
-    """The device's memory did not hold a batch; the run went on with smaller ones."""
+    """Memory did not hold a batch; the run went on with smaller ones."""
 
 
 def evaluate(suite: Suite, folder: Path, command: str, progress: Progress) -> StoredRun:
@@ -70,7 +80,8 @@ def resume(folder: Path, progress: Progress) -> StoredRun:
         )
     suite = Suite.create(**record["suite"])
     decoded = Decoded(suite)
-    plan = make_plan(suite, progress, decoded)
+    with where_it_began(record):
+        plan = make_plan(suite, progress, decoded)
     refuse_changes(folder, record, plan)
     return _score_all(plan, decoded, folder, record, progress)
 
@@ -173,10 +184,7 @@ class _Scoring:
             ]
         found: list[Found] = []
         for codec in plan.codecs:
-            if isinstance(references, torch.OutOfMemoryError):
-                made = no_memory(codec, image_ids[0], references)
-            else:
-                made = run_codec(plan, codec, references)
+            made = _run_codec(plan, codec, image_ids, references)
             found.append(made.found)
             jobs += [
                 behind.give(partial(keep_seen, self.folder, made, index))
@@ -188,6 +196,24 @@ class _Scoring:
         self.finished.extend(write_parts(self.folder, self.plan, found))
 
 
+def _run_codec(
+    plan: Plan,
+    codec: Codec,
+    image_ids: Sequence[str],
+    references: References | torch.OutOfMemoryError,
+) -> CodecBatch:
+    """Put a batch through a codec; a single picture that memory does not hold is its failure."""
+    if isinstance(references, torch.OutOfMemoryError):
+        return no_memory(codec, image_ids[0], references)
+    try:
+        with memory_told():
+            return run_codec(plan, codec, references)
+    except torch.OutOfMemoryError as error:
+        if len(image_ids) > 1:
+            raise
+        return no_memory(codec, image_ids[0], error)
+
+
 def _prepare(
     plan: Plan, image_ids: Sequence[str], pixels: Sequence[NDArray[np.uint8]]
 ) -> References | torch.OutOfMemoryError:
@@ -197,8 +223,9 @@ def _prepare(
     """
     regions = [plan.regions[image_id] for image_id in image_ids]
     try:
-        uploaded = upload(pixels, torch.device(plan.device))
-        return prepare_references(plan.metrics, image_ids, regions, uploaded)
+        with memory_told():
+            uploaded = upload(pixels, torch.device(plan.device))
+            return prepare_references(plan.metrics, image_ids, regions, uploaded)
     except torch.OutOfMemoryError as error:
         if len(image_ids) > 1:
             raise

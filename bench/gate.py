@@ -15,7 +15,8 @@ from .gate_result import EXIT_CODES, GateResult
 from .gate_rules import LatencyRule, QualityRule, Rule, parse_rule
 from .pairing import Side, label_codecs, pair_codec
 from .records import WHOLE, MetricColumn
-from .store import StoredRun, load_run
+from .run_lock import writing_run
+from .store import StoredRun, clean_up, load_run, read_record, refuse_used_folder
 from .suite import Suite
 
 __all__ = ["EXIT_CODES", "GateResult", "run_gate"]
@@ -114,9 +115,23 @@ def _make_run(
     suite: Suite, out: Path | None, name: str, command: str, progress: Progress
 ) -> StoredRun:
     from .api import default_folder
-    from .evaluate import evaluate
+    from .evaluate import evaluate, resume
 
-    return evaluate(suite, out or default_folder(suite, name), command, progress)
+    folder = out or default_folder(suite, name)
+    with writing_run(folder, "gate"):
+        if _was_stopped(folder, suite):
+            clean_up(folder)
+            return resume(folder, progress)
+        refuse_used_folder(folder)
+        return evaluate(suite, folder, command, progress)
+
+
+def _was_stopped(folder: Path, suite: Suite) -> bool:
+    """Return whether a folder holds a run of this suite that did not end."""
+    if not (folder / "run.json").is_file():
+        return False
+    record = read_record(folder)
+    return not record["finished"] and record["suite"] == suite.model_dump()
 
 
 def _check_before_running(gate: Gate, suite: Suite, rules: Sequence[Rule]) -> None:

@@ -14,10 +14,11 @@ import platformdirs
 import sqlalchemy as sql
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.pool import NullPool
 
 from .change_points import change_points
 from .errors import HistoryError
+from .history_engines import is_url, open_postgresql, open_sqlite
+from .history_rows import keep_whole
 from .measurements import Measurement, environments_of, measurements_of
 from .store import TREND_COLUMNS, StoredRun
 
@@ -29,9 +30,6 @@ TREND_LENGTH = 200
 MAIN_MEASURES = ("p50_ms",)
 """Of a timing's measures, what a trend shows; of a score its one measure."""
 
-_WAIT_S = 30.0
-# A name stands for two addresses as a rule, each of which is tried for so long.
-_CONNECT_S = 4
 _WAL_TRIES, _WAL_PAUSE_S = 100, 0.03
 _SCHEMA_LOCK = 0x7661_6562
 _TABLES = sql.MetaData()
@@ -63,20 +61,21 @@ _MEASUREMENTS = sql.Table(
 )
 
 
-def open_history(where: str | None = None) -> History | None:
+def open_history(where: str | None = None, *, to_read: bool = False) -> History | None:
     """Open the history, and lay it out where it is new.
 
     Args:
         where: a file, a postgresql:// URL, or `off`; None for $VAEBENCH_HISTORY, else a file in
             the user's data folder.
+        to_read: whether a file that may only be read will do.
     Returns: None where it is off.
     Raises: HistoryError where it cannot be reached, or is none.
     """
     named = where or os.environ.get("VAEBENCH_HISTORY") or None
     if named == OFF:
         return None
-    if named is not None and "://" in named:
-        return History(_postgresql(named))
+    if named is not None and is_url(named):
+        return History(open_postgresql(named))
     path = Path(named) if named else platformdirs.user_data_path("vaebench") / "history.sqlite"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -84,46 +83,7 @@ def open_history(where: str | None = None) -> History | None:
         raise HistoryError(
             f"Cannot make the folder of the history {path}: {error.strerror}. Pass --history PATH."
         ) from error
-    return History(_sqlite(path))
-
-
-def _sqlite(path: Path) -> sql.Engine:
-    # Without an isolation level Python begins no transaction: History begins its own.
-    return sql.create_engine(
-        sql.URL.create("sqlite", database=str(path)),
-        poolclass=NullPool,
-        connect_args={"timeout": _WAIT_S, "isolation_level": None},
-    )
-
-
-def _postgresql(text: str) -> sql.Engine:
-    # An unescaped @ cuts the password in two, and what follows it would be told as the host.
-    if text.count("@") > 1:
-        raise HistoryError(
-            "The history's URL cannot be read: it has more than one @. Write %40 for the one in "
-            "the password."
-        )
-    try:
-        url = sql.make_url(text)
-    except (SQLAlchemyError, ValueError):
-        raise HistoryError(
-            "The history's URL cannot be read. Expected postgresql://user@host/database."
-        ) from None
-    if url.get_backend_name() != "postgresql":
-        raise HistoryError(
-            f"The history cannot be in {url.get_backend_name()}: a file's path or a "
-            "postgresql:// URL is expected."
-        )
-    try:
-        return sql.create_engine(
-            url.set(drivername="postgresql+psycopg"),
-            poolclass=NullPool,
-            connect_args={"connect_timeout": _CONNECT_S, "client_encoding": "utf8"},
-        )
-    except ImportError as error:
-        raise HistoryError(
-            "The history's PostgreSQL needs a driver: pip install 'vaebench[postgres]'."
-        ) from error
+    return History(open_sqlite(path, to_read=to_read))
 
 
 class History:
@@ -218,17 +178,21 @@ class History:
             partition_by=(table.cell, table.measure),
             order_by=(table.created.desc(), table.id.desc()),
         )
-        found = sql.select(*columns, table.id.label("_id"), age.label("_age"))
-        found = found.select_from(_MEASUREMENTS.join(_ENVIRONMENTS)).where(*conditions).subquery()
+        known = _ENVIRONMENTS.c.fingerprint.label("_known")
+        found = sql.select(*columns, known, table.id.label("_id"), age.label("_age"))
+        joined = _MEASUREMENTS.outerjoin(_ENVIRONMENTS)
+        found = found.select_from(joined).where(*conditions).subquery()
         query = sql.select(found).order_by(found.c.created, found.c["_id"])
         if last is not None:
             query = query.where(found.c["_age"] <= last)
         with self._begin() as connection:
             rows = connection.execute(query)
-            # As objects, so that what is absent stays None.
-            frame = pd.DataFrame(rows.mappings().all(), columns=pd.Index(rows.keys()), dtype=object)
+            names, read = list(rows.keys()), rows.mappings().all()
+        whole = keep_whole(read, self.name)
+        # As objects, so that what is absent stays None.
+        frame = pd.DataFrame(whole, columns=pd.Index(names), dtype=object)
         frame["value"] = frame["value"].astype("float64")
-        return frame.drop(columns=["_id", "_age"])
+        return frame.drop(columns=["_known", "_id", "_age"])
 
     @property
     def _is_sqlite(self) -> bool:
@@ -291,7 +255,8 @@ class History:
         try:
             with self._engine.connect() as connection:
                 yield connection
-        except SQLAlchemyError as error:
+        # SQLite's own messages may hold bytes of a damaged file.
+        except (SQLAlchemyError, UnicodeDecodeError) as error:
             told = str(getattr(error, "orig", None) or error).strip() or type(error).__name__
             reason = told.splitlines()[0].rstrip(".")
             raise HistoryError(

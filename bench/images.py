@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import glob
 import hashlib
 import itertools
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 
 from .decode import picture_suffixes
 from .errors import ImageError
-from .pixels import background_rgb, read_pixels
+from .pixels import Pixels, background_rgb, read_pixels
 from .records import ImageRef, SkippedImage
 from .region_files import MASK_SUFFIX
 from .sample import SAMPLE, sample_paths
@@ -55,11 +57,12 @@ def find_images(
 ) -> ImageSet:
     """Find, hash and try the pictures of any number of sources.
 
-    A source is a folder (searched with its subfolders; hidden files and folders, region masks and
-    files without a picture's suffix are left out), a glob (the same are left out), a list file
-    (`.txt`: a path on each line, relative to the file; # starts a comment), a single file, or the
-    word `sample`. A file that several sources name is taken once. `progress` is told
-    how many files of how many have been tried, and `seen` the path and pixels of each picture.
+    A source is a folder (searched with its subfolders; hidden files and folders, run folders,
+    region masks and files without a picture's suffix are left out), a glob (the same are left
+    out), a list file (`.txt`: a path on each line, relative to the file; # starts a comment), a
+    single file, or the word `sample`. A file that several sources name is taken once. `progress`
+    is told how many files of how many have been tried, and `seen` the path and pixels of each
+    picture.
 
     An id is the path below the folder, below the fixed part of the glob, or below the list file;
     a single file's is its name. Where two files would share one, their set's name goes before it,
@@ -79,8 +82,7 @@ def find_images(
         place = (_shown(file.image_id), _shown(file.image_set), _shown(str(file.path)))
         try:
             _refuse_name(file, taken)
-            pixels = read_pixels(file.path, background)
-            digest = _sha256(file.path)
+            pixels, digest = _read(file.path, background)
         except (ImageError, OSError) as error:
             skipped.append(SkippedImage(*place, reason=str(error)))
         else:
@@ -131,7 +133,26 @@ def _refuse_name(file: _Found, taken: set[str]) -> None:
             )
 
 
-def _sha256(path: Path) -> str:
+def _read(path: Path, background: str) -> tuple[Pixels, str]:
+    """Return a picture and the hash of the file that it was decoded from."""
+    before = _stamp(path)
+    pixels, digest = read_pixels(path, background), file_sha256(path)
+    if _stamp(path) != before:
+        raise ImageError(f"Cannot use {path.name}: it was changed while it was read.")
+    return pixels, digest
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    """Return what tells whether a file was changed; None where reading it says why it cannot be."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes. Raises: OSError."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -183,7 +204,13 @@ def _read_source(source: str) -> tuple[str, list[tuple[str, Path]]]:
     if glob.has_magic(source):
         fixed = _fixed_part(path)
         matches = fixed.glob(str(path.relative_to(fixed)))
-        files = (file for file in matches if _is_picture(file.relative_to(fixed)))
+        is_run = functools.cache(_is_run)
+        files = (
+            file
+            for file in matches
+            if _is_picture(file.relative_to(fixed))
+            and not any(is_run(folder) for folder in _between(fixed, file))
+        )
         return fixed.name or _LOOSE_SET, _below(fixed, itertools.filterfalse(Path.is_dir, files))
     if os.path.lexists(path):
         return _LOOSE_SET, [(path.name, path)]
@@ -218,12 +245,29 @@ def _walk(root: Path) -> Iterator[Path]:
         raise ImageError(f"Cannot list {error.filename}: {error.strerror}.") from error
 
     for folder, subfolders, names in os.walk(root, onerror=refuse):
+        if Path(folder) != root and _is_run(Path(folder)):
+            subfolders.clear()
+            continue
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
         for name in names:
             path = Path(folder, name)
             # Whatever else bears a picture's name is listed with the reason why it is none.
             if _is_picture(PurePath(name)) and not path.is_dir():
                 yield path
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether a folder is a run's: what is in it are copies of pictures, and what codecs made."""
+    try:
+        with (folder / "run.json").open("rb") as file:
+            return re.match(rb'\{\s*"schema_version"', file.read(64)) is not None
+    except OSError:
+        return False
+
+
+def _between(root: Path, file: Path) -> Iterator[Path]:
+    """Yield the folders below the root that a file lies in."""
+    return itertools.takewhile(lambda folder: folder != root, file.parents)
 
 
 def _is_picture(path: PurePath) -> bool:

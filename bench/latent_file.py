@@ -13,8 +13,8 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
+from .atomic_write import write_output
 from .errors import CodecError
-from .store import write_atomic
 
 MAGIC = b"\x89VBL"
 VERSION = 1
@@ -91,12 +91,9 @@ def _checksum(version: int, body: bytes) -> bytes:
 
 
 def write_latent_file(path: Path, file: LatentFile) -> int:
-    """Write a .vbl file, whole or not at all; return its size in bytes. Raises: CodecError."""
+    """Write a .vbl file, whole or not at all; return its size in bytes. Raises: VaebenchError."""
     data = to_bytes(file)
-    try:
-        write_atomic(path, data)
-    except OSError as error:
-        raise CodecError(f"Cannot write {path}: {error.strerror}.") from error
+    write_output(path, data)
     return len(data)
 
 

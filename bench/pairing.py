@@ -6,6 +6,7 @@ Whatever finds none is listed as a Mismatch; nothing is averaged over it.
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -98,7 +99,7 @@ def label_codecs(runs: Sequence[StoredRun]) -> list[Side]:
         if not run.record["finished"]:
             raise RunFolderError(
                 f"Cannot compare {run.folder}: the run is not finished. "
-                f"Go on with it by vaebench run --resume {run.folder}."
+                f"Go on with it by vaebench run --resume {shlex.quote(str(run.folder))}"
             )
         if run.scores.empty:
             raise RunFolderError(

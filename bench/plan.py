@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import chdir, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -123,6 +124,7 @@ def empty_record(suite: Suite, folder: Path, command: str) -> dict[str, Any]:
         "created": now.isoformat(timespec="seconds"),
         "finished": False,
         "command": command,
+        "working_folder": str(Path.cwd()).encode("utf-8", "backslashreplace").decode(),
         "suite": suite.model_dump(),
         "environment": asdict(read_environment()),
         **{name: [] for name in lists},
@@ -148,6 +150,14 @@ def new_record(plan: Plan, folder: Path, command: str) -> dict[str, Any]:
             "max": 1.0,
         },
     }
+
+
+@contextmanager
+def where_it_began(record: dict[str, Any]) -> Generator[None]:
+    """Work in the folder to which a suite's paths are relative, where it is still there."""
+    folder = record.get("working_folder")
+    with chdir(folder) if folder is not None and Path(folder).is_dir() else nullcontext():
+        yield
 
 
 def refuse_changes(folder: Path, record: dict[str, Any], plan: Plan) -> None:

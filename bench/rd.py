@@ -29,6 +29,7 @@ from .rd_store import (
 )
 from .rd_tables import equal_table, point_reasons, point_table, rate_table
 from .rd_workers import PictureResult, PictureWork, Task, measure_pictures
+from .run_lock import writing_folder
 from .store import region_to_json
 from .suite import CodecSpec, Suite
 
@@ -49,6 +50,7 @@ def rate_distortion(
     workers: int | None = None,
     command: str = "vaebench.bench.rd.rate_distortion(...) from Python",
     progress: Progress = lambda phase, done, total: None,
+    report: Callable[[Path], object] = lambda folder: None,
 ) -> StoredRd:
     """Measure every codec at every setting of its knob on every picture.
 
@@ -56,12 +58,13 @@ def rate_distortion(
     kill, and another codec, setting, metric or picture costs its own points alone.
 
     Args:
-        folder: new, or of an earlier call.
+        folder: new, or of an earlier call; held meanwhile.
         regions: as for `run`; shown in the equal-bytes gallery.
         metrics: by name; the default set where empty.
         anchor: the codec that the deltas are against; JPEG where it is swept, else the first.
         asked: values of the knobs instead of the default ones.
         workers: processes; None for one a core, at most eight.
+        report: makes the page in the folder.
     Raises: VaebenchError before anything is measured; afterwards a picture or codec that fails is
         listed and the rest goes on.
     """
@@ -75,7 +78,24 @@ def rate_distortion(
         weights=weights,
     )
     _anchor(sweeps, anchor)
-    open_rd_folder(folder)
+    with writing_folder(folder, "rd"):
+        open_rd_folder(folder)
+        _sweep(suite, sweeps, folder, anchor, asked, workers, command, progress)
+        report(folder)
+        return load_rd(folder)
+
+
+def _sweep(
+    suite: Suite,
+    sweeps: Sequence[Sweep],
+    folder: Path,
+    anchor: str | None,
+    asked: Asked,
+    workers: int | None,
+    command: str,
+    progress: Progress,
+) -> None:
+    """Measure every point, and write what they come to."""
     plan = make_plan(suite, progress)
     sweeps = [
         settled(sweep, codec.info, _codebook(codec), asked)
@@ -94,7 +114,6 @@ def rate_distortion(
     rates = rate_table(task, plan.found.images)
     record = _record(folder, command, plan, task, against, results)
     write_rd(folder, record, (points, bd, bd_quality, rates, equal_table(rows, columns)))
-    return load_rd(folder)
 
 
 def _codebook(codec: Codec) -> int | None:

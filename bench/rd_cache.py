@@ -1,17 +1,22 @@
-"""Measured points on disk, by content: what was measured once is never measured again."""
+"""Measured points on disk, by content: what was measured once is never measured again.
+
+A file has a checksum, so that a damaged point is measured again.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from .errors import RunFolderError
 from .records import CodecInfo, ImageRef
-from .store import write_json
+from .sealed_json import opened, read_json, write_sealed
 
 _PACKAGES = (
     "vaebench",
@@ -107,14 +112,30 @@ class PointCache:
     def read_json(self, key: str) -> dict[str, Any] | None:
         """Return what is kept under a key; None where nothing is, or it is damaged."""
         try:
-            kept = json.loads(self._path(key).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            fields = opened(read_json(self._path(key)))
+        except (OSError, ValueError, AttributeError):
             return None
-        return kept if isinstance(kept, dict) else None
+        return fields["kept"] if fields["key"] == key else None
 
     def write_json(self, key: str, value: dict[str, Any]) -> None:
-        """Keep a value under a key."""
-        write_json(self._path(key), value)
+        """Keep a value under a key. Raises: RunFolderError where the disk does not take it."""
+        with kept_so_far(self._path(key)):
+            write_sealed(self._path(key), {"key": key, "kept": value})
 
     def _path(self, key: str) -> Path:
         return self.folder / key[:2] / f"{key}.json"
+
+
+@contextmanager
+def kept_so_far(path: Path) -> Generator[None]:
+    """Say of a file that the disk does not take how to go on. Raises: RunFolderError.
+
+    No OSError: that a codec may raise as well, and the sweep goes on without its point.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise RunFolderError(
+            f"Cannot write {path}: {error.strerror}. All points so far are kept: make room there, "
+            "or make it writable, and give the same command again."
+        ) from error

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from .atomic_write import write_atomic
 from .equal_bytes import Match, match_bytes
+from .errors import RunFolderError
 from .pictures import to_uint8
+from .rd_cache import kept_so_far
 from .rd_knobs import KNOBS
 from .rd_picture import OpenedSweep, PictureBench, RdFailure, first_line
 from .records import WHOLE, ImageRef, Region
-from .store import region_to_json, write_atomic
+from .store import region_to_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -91,6 +94,8 @@ def equal_rows(
             wanted = bench.point(coder, setting).nbytes
             own = Match(0.0, wanted, 0.0, "")
             rows.append(_row(bench, coder, name, setting, own, wanted, folder))
+        except RunFolderError:
+            raise
         except Exception as error:
             failures.append(RdFailure(bench.image.image_id, name, setting, first_line(error)))
             for _ in files:
@@ -101,6 +106,8 @@ def equal_rows(
                 match = _matched(bench, opened, wanted)
                 at = opened.sweep.setting(match.value)
                 rows.append(_row(bench, opened, name, at, match, wanted, folder))
+            except RunFolderError:
+                raise
             except Exception as error:
                 reason = f"at the bytes of {name}: {first_line(error)}"
                 image_id, codec = bench.image.image_id, opened.sweep.spec.name
@@ -194,4 +201,5 @@ def write_picture(path: Path, pixels: Tensor) -> None:
     """Write [3, H, W] in [0, 1] as lossless WebP, a third smaller than PNG."""
     sink = io.BytesIO()
     Image.fromarray(to_uint8(pixels)).save(sink, "WEBP", lossless=True, quality=60, method=3)
-    write_atomic(path, sink.getvalue())
+    with kept_so_far(path):
+        write_atomic(path, sink.getvalue())

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..metrics import Metric
 from .codecs import Codec, open_codec
-from .errors import CodecError
+from .errors import CodecError, RunFolderError
 from .pixels import read_pixels
 from .rd_cache import Point, PointCache, codec_identity
 from .rd_knobs import Sweep
@@ -218,6 +218,8 @@ def sweep_picture(
         for setting in opened.sweep.settings:
             try:
                 bench.point(opened, setting)
+            except RunFolderError:
+                raise
             # Whatever a codec of another package raises, the other points are worth having.
             except Exception as error:
                 failures.append(

@@ -8,7 +8,6 @@ rd.json is written last.
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -17,8 +16,10 @@ from typing import Any
 
 import pandas as pd
 
+from .atomic_write import remove_leftovers, write_atomic, write_json
 from .errors import RunFolderError
-from .store import write_atomic, write_json
+from .run_lock import LOCK_NAME
+from .run_tables import read_table, write_table
 
 RD_SCHEMA_VERSION = 1
 POINTS = "points"
@@ -91,23 +92,18 @@ class StoredRd:
 
 
 def open_rd_folder(folder: Path) -> None:
-    """Make the folder, or take one that an earlier sweep left.
+    """Take a folder that this process holds: an empty one, or one that an earlier sweep left.
 
-    Raises: RunFolderError where it holds something else, or cannot be written.
+    Raises: RunFolderError where it holds something else.
     """
-    if folder.exists() and not folder.is_dir():
-        raise RunFolderError(f"Cannot write into {folder}: it is a file. Choose another --out.")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / POINTS).is_dir():
+    is_used = any(path.name != LOCK_NAME for path in folder.iterdir())
+    if is_used and not (folder / POINTS).is_dir():
         raise RunFolderError(
             f"Cannot write into {folder}: it is neither empty nor of `vaebench rd`. "
             "Choose another --out."
         )
-    try:
-        (folder / POINTS).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunFolderError(
-            f"Cannot write the folder {folder}: {error.strerror}. Choose another --out."
-        ) from error
+    (folder / POINTS).mkdir(exist_ok=True)
+    remove_leftovers(folder)
 
 
 def write_rd(folder: Path, record: dict[str, Any], tables: tuple[pd.DataFrame, ...]) -> None:
@@ -115,19 +111,24 @@ def write_rd(folder: Path, record: dict[str, Any], tables: tuple[pd.DataFrame, .
     for name, columns, table in zip(_FILES, _COLUMNS, tables, strict=True):
         chosen = table.reindex(columns=list(columns))
         if name.endswith(".parquet"):
-            sink = io.BytesIO()
-            chosen.astype({"value": "float64"}).to_parquet(sink, index=False)
-            data = sink.getvalue()
+            write_table(folder / name, chosen, _points_schema())
         else:
             # Objects, so that a float is written by repr: the shortest text that reads back.
-            data = chosen.astype(object).to_csv(index=False, lineterminator="\n").encode()
-        write_atomic(folder / name, data)
+            text = chosen.astype(object).to_csv(index=False, lineterminator="\n")
+            write_atomic(folder / name, text.encode())
     write_json(folder / "rd.json", record)
     kept = {str(row["picture"]) for row in record["gallery"]["rows"]}
     kept |= {str(picture["reference"]) for picture in record["gallery"]["pictures"]}
     for path in (folder / GALLERY).glob("*.webp"):
         if path.name not in kept:
             path.unlink(missing_ok=True)
+
+
+def _points_schema() -> Any:
+    import pyarrow as pa
+
+    types = {"nbytes": pa.int64(), "bpp": pa.float64(), "value": pa.float64()}
+    return pa.schema([(name, types.get(name, pa.string())) for name in RD_COLUMNS])
 
 
 def load_rd(folder: str | Path) -> StoredRd:
@@ -157,14 +158,13 @@ def load_rd(folder: str | Path) -> StoredRd:
 
 
 def _read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+    if path.suffix == ".parquet" and path.is_file():
+        return read_table(path, columns)
     # A note that is empty is no missing number, and a codec may be called NA.
     text: dict[Hashable, Any] = {name: str for name in _TEXT if name in columns}
     empty: dict[Hashable, list[str]] = {name: [""] for name in columns if name not in text}
     try:
-        if path.suffix == ".parquet":
-            frame = pd.read_parquet(path)
-        else:
-            frame = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=empty)
+        frame = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=empty)
     except (OSError, ValueError) as error:
         raise RunFolderError(f"Cannot read {path}: {error}. Run vaebench rd again.") from error
     missing = [name for name in columns if name not in frame.columns]

@@ -6,9 +6,10 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty
@@ -104,7 +105,8 @@ def measure_pictures(
     queue, stop = context.Queue(), context.Event()
     pool = ProcessPoolExecutor(count, context, _begin, (task, queue, stop))
     try:
-        futures = [pool.submit(_measure, work) for work in works]
+        with _deaf_children():
+            futures = [pool.submit(_measure, work) for work in works]
         _follow(futures, queue, told)
         return [future.result() for future in futures]
     except BrokenProcessPool as error:
@@ -115,6 +117,22 @@ def measure_pictures(
     finally:
         stop.set()
         pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _deaf_children() -> Generator[None]:
+    """Keep Ctrl-C, which reaches the whole group, from processes that are started meanwhile.
+
+    They would print a traceback where it came before they are set up.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def available_cores() -> int:

@@ -89,11 +89,11 @@ def _open(source: str) -> tuple[str, RegionSource]:
 
 def _parse(path: Path) -> Any:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        fields = dict(pairs)
-        if len(fields) < len(pairs):
-            keys = [key for key, _ in pairs]
-            twice = next(key for key in fields if keys.count(key) > 1)
-            raise RegionError(f"{path.name}: {twice!r} is there twice. Put its entries together.")
+        fields: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in fields:
+                raise RegionError(f"{path.name}: {key!r} is there twice. Put its entries together.")
+            fields[key] = value
         return fields
 
     try:
@@ -111,6 +111,11 @@ def _region(draft: Draft, image: ImageRef, what: str) -> Region:
     """Check a draft and make it a record."""
     if draft.name == WHOLE:
         raise RegionError(f"{what}: {WHOLE!r} stands for the whole picture. Choose another name.")
+    for word in (draft.name, draft.kind):
+        if not word.isprintable():
+            raise RegionError(
+                f"{what}: {word!r} holds a character that cannot be printed. Leave it out."
+            )
     box = None if draft.box is None else _pixel_box(draft.box, image, what)
     packed = None
     if draft.mask is not None:

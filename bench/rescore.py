@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
 from ..metrics import Metric
-from .errors import RunFolderError
+from .errors import ImageError, RunFolderError
 from .pipeline import ReadAhead, file_threads
+from .pixels import read_pixels
 from .plan import Progress, open_metrics
 from .records import MetricColumn, Score, Unavailable
-from .scoring import empty_score, prepare_references, score_batch
+from .scoring import References, empty_score, prepare_references, score_batch
 from .store import SCORE_COLUMNS, StoredRun, load_run, write_record, write_scores
 from .transfers import upload
 
@@ -27,24 +29,26 @@ def add_metrics(
 ) -> StoredRun:
     """Compute metrics on a run's stored 8-bit pictures and add their rows to its scores.
 
-    A variant that the run has already is computed again and replaced. Where a picture was not kept
-    the metric is unavailable, with that reason.
+    A variant that the run has already is computed again and replaced. Where a picture was not
+    kept, or is damaged by now, the metric is unavailable, with that reason.
     Raises: RunFolderError where the run is not finished.
     """
     record = run.record
     if not record["finished"]:
         raise RunFolderError(
-            f"{run.folder} is not finished. Go on with it first: vaebench run --resume {run.folder}"
+            f"{run.folder} is not finished. Go on with it first: "
+            f"vaebench run --resume {shlex.quote(str(run.folder))}"
         )
     device = "cuda" if torch.cuda.is_available() else "cpu"
     metrics, columns, missing = open_metrics(names, weights, device, rounded=True)
     scores: list[Score] = []
     unavailable = list(missing)
     images = record["images"]
-    batches = [[image["image_id"]] for image in images]
-    with ReadAhead(lambda image_id: _read(run, image_id), batches, file_threads(device)) as ahead:
-        for done, ((image_id,), (kept,)) in enumerate(ahead):
+    batches = [[image] for image in images]
+    with ReadAhead(lambda image: _read(run, image), batches, file_threads(device)) as ahead:
+        for done, ((image,), (kept,)) in enumerate(ahead):
             progress("scoring", done, len(images))
+            image_id = image["image_id"]
             with torch.inference_mode():
                 rows, reasons = _score_picture(run, image_id, kept, metrics, device)
             scores += rows
@@ -60,27 +64,41 @@ def add_metrics(
     return load_run(run.folder)
 
 
+Pixels = NDArray[np.uint8] | str
+"""uint8 [H, W, 3], or the reason why there are none."""
+
+
 @dataclass(frozen=True)
 class _Kept:
-    """What a run kept of a picture, uint8 [H, W, 3]: the reference, and by codec what it made."""
+    """What a run kept of a picture: the reference, and by codec what it made."""
 
-    reference: NDArray[np.uint8] | None
-    reconstructions: dict[str, NDArray[np.uint8]]
+    reference: Pixels
+    reconstructions: dict[str, Pixels]
 
 
-def _read(run: StoredRun, image_id: str) -> _Kept:
+def _read(run: StoredRun, image: dict[str, Any]) -> _Kept:
+    image_id = image["image_id"]
     names = [str(codec["name"]) for codec in run.record["codecs"]]
-    paths = {name: run.reconstruction_path(name, image_id) for name in names}
-    reference = run.reference_path(image_id)
     return _Kept(
-        None if reference is None else _pixels(reference),
-        {name: _pixels(path) for name, path in paths.items() if path is not None},
+        _pixels(run, image, run.reference_path(image_id)),
+        {name: _pixels(run, image, run.reconstruction_path(name, image_id)) for name in names},
     )
 
 
-def _pixels(path: Path) -> NDArray[np.uint8]:
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB"))
+def _pixels(run: StoredRun, image: dict[str, Any], path: Path | None) -> Pixels:
+    if path is None:
+        return f"its pictures were not kept (--keep {run.record['suite']['keep']})"
+    where = path.relative_to(run.folder).as_posix()
+    try:
+        rgb, notes = read_pixels(path)
+    except ImageError as error:
+        return f"{where} is damaged: {error}"
+    height, width = rgb.shape[:2]
+    expected = (image["width_px"], image["height_px"])
+    if (width, height) != expected:
+        return f"{where} is damaged: it has {width}x{height} px, not {expected[0]}x{expected[1]}"
+    # What a run writes needs no conversion.
+    return f"{where} is damaged: {'; '.join(notes)}" if notes else rgb
 
 
 def _score_picture(
@@ -89,25 +107,23 @@ def _score_picture(
     regions = [region for region in run.regions if region.image_id == image_id]
     scores: list[Score] = []
     unavailable: list[Unavailable] = []
-    if kept.reference is not None:
-        reference = upload([kept.reference], torch.device(device))
-        references = prepare_references(metrics, [image_id], [regions], reference)
-        for name, pixels in kept.reconstructions.items():
-            reconstruction = upload([pixels], reference.device)
-            picture = score_batch(metrics, references, name, reconstruction, rounded=True)[0]
-            scores += picture.scores
-            unavailable += picture.unavailable
-    scored = {score.codec for score in scores}
-    for codec in run.record["codecs"]:
-        if codec["name"] not in scored:
-            reason = f"its pictures were not kept (--keep {run.record['suite']['keep']})"
+    references: References | None = None
+    for name, pixels in kept.reconstructions.items():
+        if isinstance(kept.reference, str) or isinstance(pixels, str):
+            reason = kept.reference if isinstance(kept.reference, str) else str(pixels)
             for metric in metrics:
                 variant = metric.variant(rounded=True)
                 column = MetricColumn(metric.name, variant, metric.unit, metric.higher_is_better)
-                scores.append(empty_score(image_id, codec["name"], column))
-                unavailable.append(
-                    Unavailable(metric.name, variant, reason, image_id, codec["name"])
-                )
+                scores.append(empty_score(image_id, name, column))
+                unavailable.append(Unavailable(metric.name, variant, reason, image_id, name))
+            continue
+        if references is None:
+            reference = upload([kept.reference], torch.device(device))
+            references = prepare_references(metrics, [image_id], [regions], reference)
+        reconstruction = upload([pixels], references.pixels.device)
+        picture = score_batch(metrics, references, name, reconstruction, rounded=True)[0]
+        scores += picture.scores
+        unavailable += picture.unavailable
     return scores, unavailable
 
 

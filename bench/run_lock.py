@@ -1,4 +1,4 @@
-"""One process at a time writes in a run folder; what keeps it from writing is one sentence.
+"""One process at a time writes in a folder; what keeps it from writing is one sentence.
 
 The lock is the operating system's, so it ends with its process, however that ends.
 """
@@ -8,8 +8,9 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shlex
 import socket
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -21,21 +22,46 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 LOCK_NAME = ".lock"
-_OF_THE_DISK = {errno.ENOSPC, errno.EROFS, errno.EFBIG, errno.EIO, getattr(errno, "EDQUOT", None)}
+DISK_ERRORS = {errno.ENOSPC, errno.EROFS, errno.EFBIG, errno.EIO, getattr(errno, "EDQUOT", None)}
+"""What a disk says that does not take what is written."""
+
 _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP}
 
 
 @contextmanager
 def writing_run(folder: Path, command: str) -> Generator[None]:
-    """Hold a run folder for as long as this process writes in it.
+    """Hold a run folder; see `writing_folder`."""
+    with writing_folder(folder, command, _run_refusal):
+        yield
 
-    The folder is made; it is removed again where no run.json came to be in it.
+
+def _again(folder: Path, reason: str) -> str:
+    cause = f"Cannot write the folder {folder}: {reason}."
+    if not folder.is_dir():
+        return f"{cause} Choose another --out."
+    return f"{cause} Make room there, or make it writable, and give the same command again."
+
+
+@contextmanager
+def writing_folder(
+    folder: Path, command: str, refusal: Callable[[Path, str], str] = _again
+) -> Generator[None]:
+    """Hold a folder for as long as this process writes in it.
+
+    The folder is made; it is removed again where nothing came to be in it.
 
     Args:
         command: what is done, `run` or `report`, say: another process is told.
+        refusal: returns the sentence for a folder that the disk does not let be written, and why.
     Raises: RunFolderError where another process holds it, or the disk does not take what is
         written (full, read-only); what is finished stays.
     """
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:
+        raise RunFolderError(
+            f"Cannot write in {str(folder)!a}: its name is no UTF-8. Choose another folder."
+        ) from None
     if folder.exists() and not folder.is_dir():
         raise RunFolderError(f"Cannot write in {folder}: it is no folder. Choose another.")
     made: list[Path] = []
@@ -49,7 +75,7 @@ def writing_run(folder: Path, command: str) -> Generator[None]:
     except OSError as error:
         if not _is_about(error, folder):
             raise
-        raise RunFolderError(_refusal(folder, error)) from error
+        raise RunFolderError(refusal(folder, error.strerror or str(error))) from error
 
 
 def _make_folder(folder: Path) -> list[Path]:
@@ -78,7 +104,7 @@ def _acquire(folder: Path, command: str) -> BaseFileLock:
             raise
         raise RunFolderError(
             f"Cannot write in {folder}: its file system has no locks ({error.strerror}), so two "
-            "runs could mix. Choose another folder, on a local disk say."
+            "commands could mix. Choose another folder, on a local disk say."
         ) from error
     try:
         since = datetime.now().astimezone().isoformat(timespec="seconds")
@@ -117,16 +143,16 @@ def _release(lock: BaseFileLock, folder: Path, made: list[Path]) -> None:
 def _is_about(error: OSError, folder: Path) -> bool:
     """Return whether an error is about writing here, not about reading something elsewhere."""
     if error.filename is None:
-        return error.errno in _OF_THE_DISK
+        return error.errno in DISK_ERRORS
     named = Path(os.fsdecode(error.filename)).absolute()
     return folder.absolute() in (named, *named.parents) or named in folder.absolute().parents
 
 
-def _refusal(folder: Path, error: OSError) -> str:
-    cause = f"Cannot write the run folder {folder}: {error.strerror or error}."
+def _run_refusal(folder: Path, reason: str) -> str:
+    cause = f"Cannot write the run folder {folder}: {reason}."
     if not (folder / "run.json").is_file():
         return f"{cause} Choose another --out."
     return (
         f"{cause} What is finished is kept: make room there, or make it writable, then "
-        f"vaebench run --resume {folder}"
+        f"vaebench run --resume {shlex.quote(str(folder))}"
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
-import json
+import shlex
 import shutil
 import warnings
 import zipfile
@@ -15,14 +16,16 @@ from typing import Any
 
 import pandas as pd
 
-from .atomic_write import write_json
 from .errors import RunFolderError
 from .records import Score, Unavailable
+from .run_record import read_record, record_path
 from .run_tables import SCORE_COLUMNS
+from .sealed_json import SEAL, opened, read_json, write_sealed
 
 _UNREADABLE = (OSError, ValueError, RuntimeError, EOFError)
 """What zipfile raises of its own accord where a header is damaged."""
 
+_FIELDS = {"run_id", "image_id", "scores", "unavailable", SEAL}
 _UNAVAILABLE = {entry.name for entry in fields(Unavailable)}
 
 
@@ -43,11 +46,12 @@ def write_part(
     To be written after all else that is kept of the picture: its part promises that.
     """
     part = {
+        "run_id": _run_id(folder),
         "image_id": image_id,
         "scores": [asdict(score) for score in scores],
         "unavailable": [asdict(entry) for entry in unavailable],
     }
-    write_json(part_path(folder, image_id), part)
+    write_sealed(part_path(folder, image_id), part)
 
 
 def finished_images(folder: Path) -> set[str]:
@@ -82,7 +86,8 @@ def read_parts(folder: Path, record: dict[str, Any]) -> tuple[pd.DataFrame, list
                 part = _read_part(path)
             except RunFolderError as error:
                 raise RunFolderError(
-                    f"{error} Have {image['image_id']} scored again: vaebench run --resume {folder}"
+                    f"{error} Have {image['image_id']} scored again: "
+                    f"vaebench run --resume {shlex.quote(str(folder))}"
                 ) from error
             scores.extend(part["scores"])
             unavailable.extend(part["unavailable"])
@@ -97,22 +102,36 @@ def remove_parts(folder: Path) -> None:
 
 def _read_part(path: Path) -> dict[str, Any]:
     """Return a part that is what `write_part` writes, in full."""
+    folder = path.parent.parent
     try:
-        part = json.loads(path.read_text(encoding="utf-8"))
+        part = read_json(path)
+        if (fault := _fault(part)) is None:
+            part = opened(part)
     except (OSError, ValueError) as error:
         raise RunFolderError(f"The part {path} is damaged: {error}.") from error
-    fault = _fault(part)
-    if fault is None and part_path(path.parent.parent, part["image_id"]) != path:
+    if fault is None and part_path(folder, part["image_id"]) != path:
         fault = f"it is of {part['image_id']}, which has another file"
+    if fault is None and part["run_id"] != _run_id(folder):
+        fault = f"it is of another run, {part['run_id']}"
     if fault is not None:
         raise RunFolderError(f"The part {path} is damaged: {fault}.")
     return part
 
 
+def _run_id(folder: Path) -> str | None:
+    return _run_id_in(folder, record_path(folder).stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=1)
+def _run_id_in(folder: Path, written_ns: int) -> str | None:
+    # Asked for each part, and a record of many pictures is long.
+    return read_record(folder).get("run_id")
+
+
 def _fault(part: Any) -> str | None:
     """Return what keeps a value from being a part; None where nothing does."""
-    if not isinstance(part, dict) or set(part) != {"image_id", "scores", "unavailable"}:
-        return "image_id, scores and unavailable are expected"
+    if not isinstance(part, dict) or set(part) != _FIELDS:
+        return f"the fields {', '.join(sorted(_FIELDS))} are expected"
     if not isinstance(part["image_id"], str):
         return "its image_id is no text"
     for key, names in (("scores", set(SCORE_COLUMNS)), ("unavailable", _UNAVAILABLE)):

@@ -65,10 +65,11 @@ def write_scores(folder: Path, frame: pd.DataFrame) -> None:
     schema = pa.schema(
         [(name, pa.float64() if name == "value" else pa.string()) for name in SCORE_COLUMNS]
     )
-    _write_table(folder / "scores.parquet", frame, schema)
+    write_table(folder / "scores.parquet", frame, schema)
 
 
-def _write_table(path: Path, frame: pd.DataFrame, schema: Any) -> None:
+def write_table(path: Path, frame: pd.DataFrame, schema: Any) -> None:
+    """Write the columns of a schema as Parquet whose pages have checksums."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -84,7 +85,7 @@ def _write_table(path: Path, frame: pd.DataFrame, schema: Any) -> None:
 def write_timings(folder: Path, timings: Sequence[Timing]) -> None:
     """Write timings.parquet: exactly TIMING_COLUMNS; the raw samples are lists of milliseconds."""
     rows = [_timing_row(timing) for timing in timings]
-    _write_table(folder / "timings.parquet", pd.DataFrame(rows), _timing_schema())
+    write_table(folder / "timings.parquet", pd.DataFrame(rows), _timing_schema())
 
 
 def _timing_row(timing: Timing) -> dict[str, Any]:
@@ -116,7 +117,7 @@ def write_trend(folder: Path, trend: pd.DataFrame) -> None:
 
     types = {"value": pa.float64(), "is_step": pa.bool_()}
     schema = pa.schema([(name, types.get(name, pa.string())) for name in TREND_COLUMNS])
-    _write_table(folder / "trend.parquet", trend, schema)
+    write_table(folder / "trend.parquet", trend, schema)
 
 
 def write_latents(folder: Path, latents: pd.DataFrame) -> None:
@@ -128,7 +129,7 @@ def write_latents(folder: Path, latents: pd.DataFrame) -> None:
         **{"codec": pa.string(), "is_dead": pa.bool_(), "correlation": pa.list_(pa.float64())},
     }
     schema = pa.schema([(name, types.get(name, pa.float64())) for name in LATENT_COLUMNS])
-    _write_table(folder / "latents.parquet", latents, schema)
+    write_table(folder / "latents.parquet", latents, schema)
 
 
 def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:

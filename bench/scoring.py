@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from ..metrics import Metric, MetricError
+from .memory import memory_told
 from .records import WHOLE, MetricColumn, Region, Score, Unavailable
 from .regions import region_mask
 from .transfers import to_device
@@ -144,7 +145,8 @@ def prepare_references(
     features: list[Any | MetricError] = []
     for metric in metrics:
         try:
-            features.append(metric.prepare(pixels))
+            with memory_told():
+                features.append(metric.prepare(pixels))
         except (MetricError, torch.OutOfMemoryError) as error:
             features.append(MetricError(_reason(error, len(pixels))))
     return References(tuple(image_ids), tuple(map(tuple, regions)), pixels, tuple(features))
@@ -174,14 +176,15 @@ def measure_batch(
             continue
         wants_map = variant in maps_of
         try:
-            result = metric.compare(
-                features, reconstruction, want_maps=wants_map or any(references.regions)
-            )
-            own = [result.values.to(means[0])]
-            if result.maps is not None:
-                own += _region_means(references, result.maps)
-                if wants_map:
-                    maps[variant] = result.maps
+            with memory_told():
+                result = metric.compare(
+                    features, reconstruction, want_maps=wants_map or any(references.regions)
+                )
+                own = [result.values.to(means[0])]
+                if result.maps is not None:
+                    own += _region_means(references, result.maps)
+                    if wants_map:
+                        maps[variant] = result.maps
         except (MetricError, torch.OutOfMemoryError) as error:
             columns.append(Column(metric, variant, 0, _reason(error, len(reconstruction))))
             continue

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shlex
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -16,10 +17,9 @@ from typing import Any
 
 import pandas as pd
 
-from .atomic_write import is_leftover, remove_leftovers, write_atomic, write_json
+from .atomic_write import remove_leftovers, write_atomic, write_json
 from .errors import RunFolderError
 from .records import REFERENCE, Region
-from .run_lock import LOCK_NAME
 from .run_parts import (
     RunFolderWarning,
     finished_images,
@@ -27,6 +27,13 @@ from .run_parts import (
     read_parts,
     remove_parts,
     write_part,
+)
+from .run_record import (
+    SCHEMA_VERSION,
+    is_before_its_record,
+    read_record,
+    record_path,
+    write_record,
 )
 from .run_tables import (
     LATENT_COLUMNS,
@@ -68,10 +75,6 @@ __all__ = [
     "write_timings",
     "write_trend",
 ]
-
-SCHEMA_VERSION = 1
-_RECORD = {"finished": bool, "images": list, "unavailable": list}
-"""What is read of every run.json, and what it is."""
 
 
 def region_to_json(region: Region) -> dict[str, Any]:
@@ -211,21 +214,24 @@ def create_run(folder: Path, record: dict[str, Any]) -> None:
 
 
 def refuse_used_folder(folder: Path) -> None:
-    """Refuse a folder that holds more than what a run leaves that was killed before it began.
+    """Refuse a folder that holds more than suites and what a run leaves that was killed early.
 
     Raises: RunFolderError.
     """
-    if not folder.exists() or (folder.is_dir() and all(map(_is_ours, folder.iterdir()))):
+    if not folder.exists() or (folder.is_dir() and all(map(_is_allowed, folder.iterdir()))):
         return
-    resume = f"go on with it by --resume {folder}, or " if _record_path(folder).is_file() else ""
+    resume = ""
+    if record_path(folder).is_file():
+        resume = f"go on with it by --resume {shlex.quote(str(folder))}, or "
     raise RunFolderError(
         f"Cannot start a run in {folder}: it is not an empty folder. "
         f"Please {resume}choose another --out."
     )
 
 
-def _is_ours(path: Path) -> bool:
-    return path.name == LOCK_NAME or is_leftover(path)
+def _is_allowed(path: Path) -> bool:
+    # A suite may lie in the folder of its run: --save-suite puts it there, say.
+    return is_before_its_record(path) or path.suffix == ".toml"
 
 
 def clean_up(folder: Path) -> None:
@@ -236,51 +242,6 @@ def clean_up(folder: Path) -> None:
     remove_leftovers(folder)
     if read_record(folder)["finished"]:
         remove_parts(folder)
-
-
-def read_record(folder: Path) -> dict[str, Any]:
-    """Return run.json of a run folder.
-
-    Raises: RunFolderError where there is none, it is damaged, or of a newer schema.
-    """
-    path = _record_path(folder)
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RunFolderError(_no_record(folder, error)) from error
-    except ValueError as error:
-        raise RunFolderError(f"{path} is damaged: {error}. Make the run again.") from error
-    version = record.get("schema_version") if isinstance(record, dict) else None
-    if not isinstance(version, int) or version > SCHEMA_VERSION:
-        raise RunFolderError(
-            f"{path} has schema version {version}, this vaebench reads up to {SCHEMA_VERSION}. "
-            "Install a newer vaebench."
-        )
-    for key, kind in _RECORD.items():
-        if not isinstance(record.get(key), kind):
-            raise RunFolderError(
-                f"{path} is damaged: {key} is {type(record.get(key)).__name__}, not "
-                f"{kind.__name__}. Make the run again."
-            )
-    return record
-
-
-def _no_record(folder: Path, error: OSError) -> str:
-    left = list(folder.iterdir()) if folder.is_dir() else []
-    if left and all(map(_is_ours, left)):
-        return (
-            f"{folder} is no run folder yet: its run was stopped before it began to score. "
-            f"Start it again with --out {folder}."
-        )
-    return (
-        f"{folder} is no run folder: it has no readable run.json ({error.strerror}). "
-        "Give the folder that `vaebench run` wrote."
-    )
-
-
-def write_record(folder: Path, record: dict[str, Any]) -> None:
-    """Write run.json."""
-    write_json(_record_path(folder), record)
 
 
 def finish_run(folder: Path, record: dict[str, Any]) -> None:
@@ -308,18 +269,23 @@ def load_run(folder: str | Path) -> StoredRun:
             return StoredRun(folder, record, frame)
         # It ended while its parts were being read, and took them away.
         record = now
-    return StoredRun(folder, record, _read_scores(folder / "scores.parquet"))
+    return StoredRun(folder, record, _read_scores(folder / "scores.parquet", record))
 
 
-def _read_scores(path: Path) -> pd.DataFrame:
+def _read_scores(path: Path, record: dict[str, Any]) -> pd.DataFrame:
     if not path.is_file():
         raise RunFolderError(f"Cannot read {path}: it is gone. Restore it, or make the run again.")
-    return read_table(path, SCORE_COLUMNS)
+    scores = read_table(path, SCORE_COLUMNS)
+    for column, entries, key in (("image_id", "images", "image_id"), ("codec", "codecs", "name")):
+        known = {entry[key] for entry in record[entries]}
+        strangers = [name for name in scores[column].unique() if name not in known]
+        if strangers:
+            raise RunFolderError(
+                f"{path} is of another run: {strangers[0]!r} is not among the {entries} of "
+                "run.json. Restore it, or make the run again."
+            )
+    return scores
 
 
 def _unique(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return list({json.dumps(entry, sort_keys=True): entry for entry in entries}.values())
-
-
-def _record_path(folder: Path) -> Path:
-    return folder / "run.json"

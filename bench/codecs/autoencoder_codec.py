@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from ..errors import CodecError
 from ..records import CodecInfo, Encoded, Settings
 from .base import Codec
-from .latent_scaling import has_statistics, scaling_of
+from .latent_scaling import check_statistics, has_statistics, scaling_of
 from .model_class import build_model
 from .network import codebook_size, decode_latents, encode_images, fixed_side_px, is_stochastic
 from .placement import PlacementSettings, place, precision_notes, stored_bits, to_network
@@ -31,7 +32,7 @@ class AutoencoderSettings(PlacementSettings):
     """
 
     posterior: Literal["mode", "sample"] = "mode"
-    seed: Int = 0
+    seed: Annotated[Int, Field(ge=-(2**63), lt=2**64)] = 0
     subfolder: Word | None = None
     revision: Word | None = None
     config: str | None = None
@@ -116,6 +117,7 @@ def open_autoencoder(name: str, source: str, settings: Settings, example: str) -
             f"Cannot open {name}: {type(vae).__name__} has no posterior to sample from. "
             "Pass posterior=mode."
         )
+    check_statistics(vae, name)
     scaling_factor, shift_factor = scaling_of(vae)
     info = CodecInfo(
         name=name,

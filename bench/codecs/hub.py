@@ -9,6 +9,7 @@ from pathlib import Path
 from huggingface_hub import HfApi, errors, hf_hub_download
 
 from ..errors import CodecError
+from .weights import first_line
 
 _TIMEOUT_S = 10
 
@@ -48,7 +49,7 @@ class Hub:
             ) from error
         except Exception as error:
             # The hub's client has raised errors of three HTTP libraries over its versions.
-            return cls(repo, revision, None, _first_line(error))
+            return cls(repo, revision, None, first_line(error))
         names = frozenset(file.rfilename for file in info.siblings or ())
         return cls(repo, info.sha, names, None)
 
@@ -92,10 +93,6 @@ class Hub:
             return None
         except Exception as error:
             raise CodecError(
-                f"Cannot fetch {name} of {self.repo}: {_first_line(error)}. Try again, or give "
+                f"Cannot fetch {name} of {self.repo}: {first_line(error)}. Try again, or give "
                 "the path of a downloaded copy."
             ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..errors import CodecError
 from ..records import CodecInfo
 
 
@@ -47,6 +48,26 @@ def unscale_latents(latents: Tensor, model: Any) -> Tensor:
 def has_statistics(model: Any) -> bool:
     """Tell whether scaling needs more than a factor and a shift."""
     return _batch_norm(model) is not None or _per_channel(model) is not None
+
+
+def check_statistics(model: Any, name: str) -> None:
+    """Refuse statistics by which no latents can be scaled.
+
+    Raises: CodecError where they are not a finite number a channel, or a deviation is 0.
+    """
+    try:
+        statistics = _per_channel(model)
+        is_usable = statistics is None or (
+            all(bool(values.isfinite().all()) for values in statistics)
+            and bool((statistics[1] != 0).all())
+        )
+    except (TypeError, ValueError, RuntimeError):
+        is_usable = False
+    if not is_usable:
+        raise CodecError(
+            f"Cannot open {name}: latents_mean and latents_std of its config are expected to hold "
+            "a finite number for each latent channel, and no deviation of 0."
+        )
 
 
 def scaling_of(model: Any) -> tuple[float | None, float | None]:

@@ -19,10 +19,11 @@ from ..errors import CodecError, unknown_name
 from .kl_layout import kl_layout
 from .ldm import infer_config, keep_autoencoder, to_diffusers, without_prefix
 from .sources import Checkpoint
-from .weights import check_fit, load_strict, read_weights
+from .weights import check_fit, first_line, load_strict, read_weights
 
 # A config that asks for billions would be built for hours.
-_MAX_LAYERS = 1000
+_MAX_LAYERS = 100
+_MAX_LEVELS = 32
 
 
 def build_model(source: str, found: Checkpoint, trust_remote_code: bool) -> tuple[Any, list[str]]:
@@ -59,7 +60,7 @@ def build_model(source: str, found: Checkpoint, trust_remote_code: bool) -> tupl
         # What a config holds can trip a class in any way.
         raise CodecError(
             f"Cannot open {source}: {model_class.__name__} cannot be built from its config "
-            f"({type(error).__name__}: {error})."
+            f"({type(error).__name__}: {first_line(error)})."
         ) from error
     # A key that a class writes into its own config is not foreign to it.
     ignored = [key for key in config if key[0] != "_" and key not in {**known, **model.config}]
@@ -83,11 +84,17 @@ def _check_config(source: str, config: Mapping[str, Any]) -> None:
     if known and name not in known and "auto_map" not in config:
         raise _no_class(source, name, known)
     for key, value in config.items():
-        if "layers" in key and isinstance(value, int) and value > _MAX_LAYERS:
-            raise CodecError(
-                f"Cannot open {source}: its config asks for {key} = {value}; "
-                f"at most {_MAX_LAYERS} are expected."
-            )
+        values: list[Any] = value if isinstance(value, list) else [value]
+        layers = max((one for one in values if isinstance(one, int)), default=0)
+        for what, count, most in (
+            ("layers", layers, _MAX_LAYERS),
+            ("block", len(values), _MAX_LEVELS),
+        ):
+            if what in key and count > most:
+                raise CodecError(
+                    f"Cannot open {source}: its config asks for over {most} in {key!r}; "
+                    "a model of that depth is not expected."
+                )
 
 
 def _autoencoder_classes() -> list[str]:
@@ -130,16 +137,18 @@ def _remote_class(
     source: str, found: Checkpoint, config: dict[str, Any], trust_remote_code: bool
 ) -> Any:
     reference = config["auto_map"]
-    reference = next(iter(reference.values())) if isinstance(reference, dict) else reference
+    reference = next(iter(reference.values()), "") if isinstance(reference, dict) else reference
     module, _, name = str(reference).rpartition(".")
     if not trust_remote_code:
         raise CodecError(
-            f"Cannot open {source}: its class {name} is code that comes with the checkpoint "
-            f"({module}.py). Where you have read it and trust it, pass trust_remote_code."
+            f"Cannot open {source}: its class {name!r} is code that comes with the checkpoint "
+            f"({module + '.py'!r}). Where you have read it and trust it, pass trust_remote_code."
         )
     file = found.fetch(f"{module}.py")
     if file is None:
-        raise CodecError(f"Cannot open {source}: its config names {module}.py, which is not there.")
+        raise CodecError(
+            f"Cannot open {source}: its config names {module + '.py'!r}, which is not there."
+        )
     from diffusers.utils.dynamic_modules_utils import get_class_from_dynamic_module
 
     # Recent versions of diffusers ask for the consent themselves.

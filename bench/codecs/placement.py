@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..errors import CodecError
 from .settings import CodecSettings
+from .steady_layers import steady
 
 _DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
 _TF32_NOTE = "convolutions run in TF32, torch's default for float32 on CUDA"
@@ -49,6 +50,9 @@ def place(
     nn.Module.to(network, device=device, dtype=settings.torch_dtype)
     if settings.channels_last:
         network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    as_it_is = settings.dtype == "float32" and not settings.channels_last and not settings.compile
+    if device.type == "cpu" and as_it_is:
+        steady(network)
     if settings.compile:
         for part in compiled:
             part.compile()

@@ -125,7 +125,15 @@ def _in_folders(
 
 
 def _local(folder: Path) -> Fetch:
-    return lambda name: path if (path := folder / name).is_file() else None
+    def fetch(name: str) -> Path | None:
+        path = folder / name
+        try:
+            return path if path.is_file() else None
+        except OSError:
+            # A name too long for any file.
+            return None
+
+    return fetch
 
 
 def _weight_files(fetch: Fetch) -> tuple[Path, ...]:
@@ -147,9 +155,8 @@ def _shards(index: Path, fetch: Fetch) -> tuple[Path, ...]:
     files = {name: fetch(name) for name in names if name == Path(name).name}
     missing = [name for name in names if files.get(name) is None]
     if missing:
-        raise CodecError(
-            f"Cannot load {index}: it names files that are not there: {', '.join(missing)}."
-        )
+        listed = ", ".join(map(repr, missing))
+        raise CodecError(f"Cannot load {index}: it names files that are not there: {listed}.")
     return tuple(file for file in files.values() if file is not None)
 
 
@@ -188,9 +195,15 @@ def _check_scaling(path: Path, config: dict[str, Any]) -> None:
         value = config.get(key)
         if value is None:
             continue
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not is_number or not math.isfinite(value) or (key == "scaling_factor" and value == 0):
+        if not _is_finite(value) or (key == "scaling_factor" and value == 0):
             raise CodecError(
                 f"Cannot use {path}: {key} is {value!r}, a finite number"
                 f"{' other than 0' if key == 'scaling_factor' else ''} is expected."
             )
+
+
+def _is_finite(value: Any) -> bool:
+    try:
+        return type(value) in (int, float) and math.isfinite(value)
+    except OverflowError:
+        return False

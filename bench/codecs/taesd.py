@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+import zlib
 from pathlib import Path
 
 from ..errors import CodecError
@@ -73,8 +74,9 @@ def _holds_both(path: Path) -> bool:
         else:
             with zipfile.ZipFile(path) as archive:
                 names = [name for name in archive.namelist() if name.endswith("/data.pkl")]
-                header = archive.read(names[0]) if names else b""
-    except (OSError, zipfile.BadZipFile):
+                header = archive.open(names[0]).read(_MAX_HEADER) if names else b""
+    except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):
+        # Loading it tells what is wrong.
         return False
     return any(mark in header for mark in _BOTH)
 

@@ -89,10 +89,21 @@ def _read_pickle(path: Path, keep: Keep) -> dict[str, Tensor]:
     if unnamed:
         raise CodecError(f"Cannot load {path}: {_listed(unnamed)} is no tensor's name.")
     kept = {name: content[name] for name in keep(list(content))}
-    other = [name for name, value in kept.items() if not isinstance(value, Tensor)]
+    other = [name for name, value in kept.items() if not _is_whole(value)]
     if other:
         raise CodecError(f"Cannot load {path}: {_listed(other)} is no tensor.")
     return kept
+
+
+def _is_whole(value: Any) -> bool:
+    """Tell whether all numbers of a tensor are there: none sparse, elsewhere or in fewer bytes."""
+    return (
+        isinstance(value, Tensor)
+        and not value.is_nested
+        and value.layout == torch.strided
+        and value.device.type == "cpu"
+        and value.numel() * value.element_size() <= value.untyped_storage().nbytes()
+    )
 
 
 def _unreadable(path: Path, error: OSError) -> str:
@@ -155,6 +166,11 @@ def count_params(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
+def first_line(error: Exception) -> str:
+    """Return what fits a sentence of an error of another library."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+
+
 def _is_finite(tensor: Tensor) -> bool:
     return not tensor.is_floating_point() or bool(torch.isfinite(tensor.float()).all())
 
@@ -178,6 +194,7 @@ def _count(names: Sequence[str], what: str) -> str:
 
 
 def _listed(names: Iterable[str]) -> str:
-    ordered = sorted(names)
+    # A name may hold a newline, or what a terminal takes for a command.
+    ordered = sorted(name if name.isprintable() else ascii(name) for name in names)
     more = len(ordered) - _NAMED
     return ", ".join(ordered[:_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -40,6 +43,21 @@ def test_the_result_says_what_was_compared_and_where(result: AbResult) -> None:
     assert base.startswith("BASE: resize-2, eager, torch")
     assert "CPU (" in head
     assert "threads)" in head
+
+
+def test_what_a_killed_comparison_left_is_removed_by_a_later_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for name, age_s in (("vaebench-ab-old", 2 * 86400), ("vaebench-ab-new", 60), ("mine", 10**6)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "vaebench").symlink_to(Path(__file__).parent)
+        then = time.time() - age_s
+        os.utime(tmp_path / name, (then, then))
+    monkeypatch.setattr("vaebench.bench.ab.judge", lambda *_: None)
+    ab(DEMO, DEMO, size=64, rule=QUICK)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "vaebench-ab-new"]
+    assert Path(__file__).is_file()
 
 
 def test_exit_codes() -> None:

@@ -310,8 +310,11 @@ def test_what_cannot_be_compared_is_said(
         compare([first], tmp_path / "a", baseline="fin")
     with pytest.raises(RunFolderError, match="given twice"):
         compare([first, first], tmp_path / "b")
+    (tmp_path / "mine" / "pictures").mkdir(parents=True)
+    (tmp_path / "mine" / "pictures" / "holiday.png").write_bytes(b"mine")
     with pytest.raises(RunFolderError, match="not an empty folder"):
-        compare([first], compared.folder)
+        compare([first], tmp_path / "mine")
+    assert (tmp_path / "mine" / "pictures" / "holiday.png").read_bytes() == b"mine"
     alone = scored(pictures(tmp_path / "photos", names_of("a")), tmp_path / "alone", ["png"])
     with pytest.raises(RunFolderError, match="nothing to compare png with"):
         compare([alone], tmp_path / "c")

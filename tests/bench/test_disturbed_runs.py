@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -201,6 +202,94 @@ def test_a_picture_that_is_removed_meanwhile(
     last.write_bytes(data)
     api.resume(run, quiet, "off")
     assert kept(run) == kept(whole.folder)
+
+
+def test_a_picture_that_is_changed_meanwhile(
+    tmp_path: Path, no_report: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not scored under the hash of what it was; what was decoded before is still that."""
+    folder = pictures(tmp_path / "noise", 6, 16)
+    whole = api.run(suite(folder), tmp_path / "whole" / "run", quiet, "command", "off")
+    last = folder / "5.png"
+    data = last.read_bytes()
+
+    def change(phase: str, done: int, total: int) -> None:
+        if phase == "scoring":
+            last.write_bytes((folder / "0.png").read_bytes())
+
+    decoded_before = api.run(suite(folder), tmp_path / "kept" / "run", change, "command", "off")
+    assert decoded_before.scores.equals(whole.scores)
+    last.write_bytes(data)
+    monkeypatch.setattr(decoded, "MOST_BYTES", 0)
+    run = tmp_path / "run"
+    with pytest.raises(ImageError, match=r"Cannot score 5\.png: .* changed since the run began"):
+        api.run(suite(folder), run, change, "command", "off")
+    assert "5.png" not in finished_images(run)
+    with pytest.raises(RunFolderError, match=r"5\.png was changed, added or removed"):
+        api.resume(run, quiet, "off")
+    last.write_bytes(data)
+    api.resume(run, quiet, "off")
+    assert kept(run) == kept(whole.folder)
+
+
+def test_a_run_goes_on_from_another_folder(
+    tmp_path: Path, no_report: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its relative paths are those of the folder that it began in, as long as that is there."""
+    monkeypatch.setattr(decoded, "MOST_BYTES", 0)
+    began, elsewhere = tmp_path / "began", tmp_path / "elsewhere"
+    for folder in (began, elsewhere):
+        folder.mkdir()
+    data = (pictures(began / "noise", 3, 16) / "2.png").read_bytes()
+
+    def stop(phase: str, done: int, total: int) -> None:
+        if phase == "scoring":
+            (began / "noise" / "2.png").unlink(missing_ok=True)
+
+    monkeypatch.chdir(began)
+    with pytest.raises(ImageError):
+        api.run(suite(Path("noise")), elsewhere / "run", stop, "command", "off")
+    (began / "noise" / "2.png").write_bytes(data)
+    monkeypatch.chdir(elsewhere)
+    copy = shutil.copytree("run", "copy")
+    assert len(api.resume("run", quiet, "off").scores) == 9
+    assert Path.cwd() == elsewhere
+    moved = tmp_path / "moved"
+    began.rename(moved)
+    with pytest.raises(ImageError, match="no such file"):
+        api.resume(copy, quiet, "off")
+    monkeypatch.chdir(moved)
+    assert len(api.resume(elsewhere / copy, quiet, "off").scores) == 9
+
+
+def test_a_run_inside_the_folder_of_its_pictures_goes_on(
+    tmp_path: Path, no_report: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoded, "MOST_BYTES", 0)
+    folder = pictures(tmp_path / "noise", 4, 16)
+    last, run = folder / "3.png", folder / "run"
+    data = last.read_bytes()
+
+    def stop(phase: str, done: int, total: int) -> None:
+        if phase == "scoring":
+            last.unlink(missing_ok=True)
+
+    with pytest.raises(ImageError):
+        api.run(suite(folder), run, stop, "command", "off")
+    last.write_bytes(data)
+    assert list((run / "reconstructions").rglob("*.png"))
+    assert api.resume(run, quiet, "off").images["image_id"].tolist() == [
+        "0.png", "1.png", "2.png", "3.png",
+    ]  # fmt: skip
+
+
+def test_a_name_of_no_utf_8_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = pictures(tmp_path / "noise", 1, 16)
+    asked = ["run", "--images", folder, "--codec", "png", "--out", tmp_path / "run\udcff"]
+    assert vaebench(*asked, monkeypatch=monkeypatch) == 2
+    assert "its name is no UTF-8" in capsys.readouterr().err
 
 
 def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(tmp_path: Path, no_report: None) -> None:

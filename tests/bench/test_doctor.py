@@ -99,6 +99,8 @@ def test_the_history_is_told_and_not_made(home: Path, monkeypatch: pytest.Monkey
         "postgresql://127.0.0.1:1/team?user=ada&password=s3cret",
         "postgresql://ada:s3c@s3cret@127.0.0.1:1/team",
         "mysql://ada:s3cret@127.0.0.1/team",
+        "host=127.0.0.1 password=s3cret",
+        "postgresql:/ada:s3cret@127.0.0.1:1/team",
     ],
 )
 def test_no_password_and_no_user_of_a_history_is_told(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import socket
 import sqlite3
 import subprocess
@@ -17,7 +18,8 @@ import pandas as pd
 import pytest
 import sqlalchemy as sql
 from vaebench.bench import history as history_module
-from vaebench.bench.errors import HistoryError
+from vaebench.bench import history_engines
+from vaebench.bench.errors import HistoryError, HistoryWarning
 from vaebench.bench.history import History, open_history, record_run, trend, trend_of
 from vaebench.bench.measurements import Measurement, measurements_of
 from vaebench.bench.records import CodecInfo, Score, Timing
@@ -55,6 +57,8 @@ def opened(where: str) -> History:
         ("postgresql://team:topsecret@host:port/db", "cannot be read"),
         ("postgresql://team:topsecret@127.0.0.1:1/db?sslmode=none", "sslmode"),
         ("mysql://team:topsecret@host/db", "mysql"),
+        ("postgresql:team:topsecret@host/db", "cannot be read"),
+        ("host=127.0.0.1 password=topsecret", "cannot be read"),
         ("/proc/none/history.sqlite", "Pass --history PATH"),
         ("/", "unable to open"),
     ],
@@ -69,8 +73,8 @@ def test_what_cannot_be_a_history_is_one_sentence_without_a_password(
 
 
 def test_a_server_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert 2 * history_module._CONNECT_S < 10
-    monkeypatch.setattr(history_module, "_CONNECT_S", 2)
+    assert 2 * history_engines.CONNECT_S < 10
+    monkeypatch.setattr(history_engines, "CONNECT_S", 2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         with pytest.raises(HistoryError, match="timeout"):
@@ -128,6 +132,72 @@ def test_a_file_that_may_only_be_read_is_told(tmp_path: Path) -> None:
     assert held.read()["value"].tolist() == [12.5]
     with pytest.raises(HistoryError, match="readonly"):
         held.add({ROW.fingerprint: {}}, [replace(ROW, run_id="another")])
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("extra", "{"),
+        ("extra", "[1]"),
+        ("samples", "[]"),
+        ("samples", '["12"]'),
+        ("fingerprint", "{"),
+        ("created", "yesterday"),
+        ("value", "much"),
+        ("unit", b"ms"),
+    ],
+)
+def test_a_measurement_with_a_damaged_cell_is_left_out_and_told(
+    tmp_path: Path, column: str, value: object
+) -> None:
+    path = tmp_path / "h.sqlite"
+    history = opened(str(path))
+    history.add({ROW.fingerprint: {}}, [ROW, replace(ROW, run_id="run-2", value=13.5)])
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(f"UPDATE measurements SET {column} = ? WHERE id = 1", (value,))
+    with pytest.warns(HistoryWarning, match=r"measurements of id 1 are left out\.$") as told:
+        assert history.read()["value"].tolist() == [13.5]
+    assert len(told) == 1
+
+
+def test_a_damaged_environment_costs_its_measurements(tmp_path: Path) -> None:
+    path = tmp_path / "h.sqlite"
+    history = opened(str(path))
+    rows = [replace(ROW, run_id=f"run-{place}") for place in range(5)]
+    other = replace(ROW, run_id="other", fingerprint="e" * 12, value=1.0)
+    history.add({ROW.fingerprint: {}, other.fingerprint: {}}, [*rows, other])
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE environments SET environment = '{' WHERE fingerprint LIKE 'f%'")
+    with pytest.warns(HistoryWarning, match="of id 1, 2, 3 and 2 more are left out"):
+        assert history.read()["value"].tolist() == [1.0]
+
+
+def test_a_history_on_a_disk_that_may_only_be_read_is_listed(tmp_path: Path) -> None:
+    folder = tmp_path / "disk #1"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    is_root = hasattr(os, "geteuid") and os.geteuid() == 0
+    if not is_root or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("needs to mount a small disk, so root")
+    try:
+        path = folder / "h.sqlite"
+        opened(str(path)).add({ROW.fingerprint: {}}, [ROW])
+        subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
+        with pytest.raises(HistoryError, match="unable to open"):
+            open_history(str(path))
+        history = open_history(str(path), to_read=True)
+        assert history is not None
+        assert history.read()["value"].tolist() == [12.5]
+        with pytest.raises(HistoryError, match="readonly"):
+            history.add({ROW.fingerprint: {}}, [replace(ROW, run_id="another")])
+        # What waits in a log would be missing.
+        subprocess.run(["mount", "-o", "remount,rw", str(folder)], check=True)
+        (folder / "h.sqlite-wal").write_bytes(b"")
+        subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
+        with pytest.raises(HistoryError, match="unable to open"):
+            open_history(str(path), to_read=True)
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def test_where_the_history_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

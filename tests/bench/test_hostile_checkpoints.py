@@ -89,8 +89,9 @@ class Bomb:
         (lambda t: {**t, FIRST: t[FIRST] / 0}, f"1 tensor with NaN or inf: {FIRST}"),
         (lambda t: {**t, FIRST: t[FIRST].long()}, "1 tensor of whole numbers"),
         (lambda t: {"a": torch.zeros(1)}, "168 tensors missing"),
+        (lambda t: {**t, "a\n\x1b[31m": torch.zeros(1)}, r"1 tensor unexpected ('a\n\x1b[31m')"),
     ],
-    ids=["missing", "unexpected", "misshaped", "nan", "inf", "integers", "none"],
+    ids=["missing", "unexpected", "misshaped", "nan", "inf", "integers", "none", "escapes"],
 )
 def test_tensors_that_do_not_fit(
     command: Callable[[str], str],
@@ -115,7 +116,17 @@ def test_tensors_that_do_not_fit(
         ({"block_out_channels": [10**6, 10**6]}, "cannot be built from its config"),
         ({"latent_channels": -4}, "cannot be built from its config"),
         ({"norm_num_groups": 0}, "cannot be built from its config (ZeroDivisionError"),
-        ({"layers_per_block": 10**9}, "asks for layers_per_block = 1000000000"),
+        ({"layers_per_block": 10**9}, "asks for over 100 in 'layers_per_block'"),
+        ({"layers_per_block": [2, 10**9]}, "asks for over 100 in 'layers_per_block'"),
+        ({"block_out_channels": [8] * 99}, "asks for over 32 in 'block_out_channels'"),
+        ({"latent_channels": 10**400}, "cannot be built from its config"),
+        ({"scaling_factor": 10**400}, "scaling_factor is 1000000000"),
+        ({"latents_mean": [10**400] * 4, "latents_std": 1}, "a finite number for each latent"),
+        ({"latents_mean": [0, 0, 0, 0], "latents_std": 5}, "a finite number for each latent"),
+        ({"latents_mean": [0, 0, 0, 0], "latents_std": [1, 1, 0, 1]}, "no deviation of 0"),
+        ({"latents_mean": "0000", "latents_std": "1111"}, "a finite number for each latent"),
+        ({"_class_name": "Own", "auto_map": {}}, "is code that comes with the checkpoint"),
+        ({"_class_name": "Own", "auto_map": "a\n.\x1b[31mb"}, r"class '\x1b[31mb' is code"),
         ({"scaling_factor": "big"}, "scaling_factor is 'big'"),
         ({"scaling_factor": float("nan")}, "scaling_factor is nan"),
         ({"scaling_factor": 0}, "scaling_factor is 0"),
@@ -145,11 +156,19 @@ def test_damaged_files(command: Callable[[str], str], tensors: dict[str, Tensor]
         assert reason in command("./vae")
 
 
-@pytest.mark.parametrize("placed", [{"a": "../../../etc/passwd"}, {"a": 5}, ["a"], {"a": "/x"}])
+@pytest.mark.parametrize(
+    "placed",
+    [{"a": "../../../etc/passwd"}, {"a": 5}, ["a"], {"a": "/x"}, {"a": "x" * 999}, {"a": "\n\0"}],
+    ids=["up", "number", "list", "absolute", "long", "control"],
+)
 def test_an_index_names_files_beside_it_alone(command: Callable[[str], str], placed: Any) -> None:
     index = folder() / f"{FILE}.index.json"
     index.write_text(json.dumps({"weight_map": placed}))
     assert "Cannot load vae" in command("./vae")
+
+
+def test_a_seed_beyond_64_bits_is_refused(command: Callable[[str], str]) -> None:
+    assert f"setting seed={2**64}" in command(f"demo-f8c4:posterior=sample,seed={2**64}")
 
 
 def test_no_code_of_a_pickle_runs(
@@ -181,8 +200,11 @@ def test_no_code_of_a_pickle_runs(
         ({"a": 5}, "a is no tensor"),
         ({1: torch.zeros(2)}, "1 is no tensor's name"),
         (torch.nn.Linear(2, 2), "anything more could run code"),
+        ({"a": torch.eye(3).to_sparse()}, "a is no tensor"),
+        ({"a": torch.zeros(3, device="meta")}, "a is no tensor"),
+        ({"a": torch.zeros(1).expand(10**12)}, "a is no tensor"),
     ],
-    ids=["list", "number", "unnamed", "module"],
+    ids=["list", "number", "unnamed", "module", "sparse", "elsewhere", "one number for all"],
 )
 def test_pickles_of_something_else(
     command: Callable[[str], str], content: Any, reason: str

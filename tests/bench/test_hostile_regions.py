@@ -80,6 +80,18 @@ def test_deep_and_broken_json_are_one_sentence(tmp_path: Path) -> None:
             read_regions(str(tmp_path / "r.json"), IMAGES)
 
 
+@pytest.mark.parametrize("word", ["\x1b[2J", "two\nlines", "\u202egnp", "\0", "\ud800"])
+@pytest.mark.parametrize("field", ["name", "kind"])
+def test_no_region_is_called_what_a_terminal_would_obey(
+    tmp_path: Path, field: str, word: str
+) -> None:
+    entry = {"name": "eye", "kind": "eye", "box": [0, 0, 2, 2], field: word}
+    (tmp_path / "r.json").write_text(json.dumps({"a.png": [entry]}))
+    with pytest.raises(RegionError, match="cannot be printed") as told:
+        read_regions(str(tmp_path / "r.json"), IMAGES)
+    assert str(told.value).isprintable()
+
+
 def test_masks_that_are_no_pictures_are_one_sentence(tmp_path: Path) -> None:
     Image.fromarray(np.full((6, 8), 255, np.uint8)).save(tmp_path / "a.eye.mask.png")
     assert len(read_regions(str(tmp_path), IMAGES).regions) == 1

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from vaebench.bench import images
 from vaebench.bench.errors import ImageError
 from vaebench.bench.images import ImageSet, find_images
 
@@ -223,3 +225,32 @@ def test_kodak(kodak: Path) -> None:
     }
     assert {(image.width_px, image.height_px) for image in found.images} == {(768, 512), (512, 768)}
     assert {image.notes for image in found.images} == {()}
+
+
+def test_a_run_folder_inside_the_set_holds_no_pictures_of_it(photos: Path) -> None:
+    """Its copies would be scored as pictures, and its own run could not go on."""
+    for run in ("run", "deep/er/run"):
+        picture(photos / run / "reconstructions" / "jpeg" / "b.png.png")
+        (photos / run / "run.json").write_text('{\n "schema_version": 1,\n "run_id": "x"}')
+    (photos / "deep" / "run.json").write_text('{"steps": 100}')
+    assert ids(find_images([str(photos)])) == ["a.jpg", "b.png", "deep/er/c.PNG"]
+    assert ids(find_images([f"{photos}/**/*.*"])) == ["a.jpg", "b.png", "deep/er/c.PNG"]
+    # Named itself, it is a set as any other.
+    assert len(find_images([str(photos / "run")]).images) == 1
+
+
+def test_a_picture_that_is_changed_while_it_is_read_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its hash would be of other pixels than those that are scored."""
+    path = picture(tmp_path / "a.png")
+    read = images.read_pixels
+
+    def read_and_change(*given: Any) -> Any:
+        pixels = read(*given)
+        picture(path, width=9)
+        return pixels
+
+    monkeypatch.setattr(images, "read_pixels", read_and_change)
+    (skipped,) = find_images([str(tmp_path)]).skipped
+    assert skipped.reason == "Cannot use a.png: it was changed while it was read."

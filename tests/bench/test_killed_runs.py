@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 from vaebench.bench import api, plan
 from vaebench.bench.errors import RunFolderError
@@ -68,6 +69,8 @@ def killed(work: Callable[[Progress], object], prepare: Callable[[], None]) -> t
     if child == 0:
         try:
             os.close(told)
+            # The threads of before the fork are gone, and would be waited for.
+            torch.set_num_threads(1)
 
             def progress(phase: str, done: int, total: int) -> None:
                 if phase == "scoring":
@@ -120,7 +123,7 @@ def files(folder: Path) -> dict[str, Any]:
         if path.is_file()
     }
     record = json.loads(found.pop("run.json"))
-    for name in ("run_id", "created"):
+    for name in ("run_id", "created", "sha256"):
         del record[name]
     found["order in run.json"] = list(record)
     return {**found, **{f"run.json {key}": value for key, value in record.items()}}

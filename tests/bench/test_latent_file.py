@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from vaebench.bench.errors import CodecError
+from vaebench.bench.errors import CodecError, VaebenchError
 from vaebench.bench.latent_file import (
     VERSION,
     LatentFile,
@@ -66,7 +66,7 @@ def test_foreign_and_missing_files_are_refused_by_name(tmp_path: Path) -> None:
         path.write_bytes(data)
         with pytest.raises(CodecError, match=r"Cannot decode a\.vbl: it is no \.vbl file"):
             read_latent_file(path)
-    with pytest.raises(CodecError, match=r"Cannot write .*: File exists"):
+    with pytest.raises(VaebenchError, match=r"Cannot write .*: File exists"):
         write_latent_file(path / "b.vbl", FILE)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,15 @@ from vaebench.bench.latent_health import (
 )
 from vaebench.bench.records import CodecInfo, Encoded
 from vaebench.bench.run_parts import RunFolderWarning
-from vaebench.bench.store import LATENT_COLUMNS, StoredRun, load_run, part_path, picture_path
+from vaebench.bench.store import (
+    LATENT_COLUMNS,
+    StoredRun,
+    load_run,
+    part_path,
+    picture_path,
+    read_record,
+    write_record,
+)
 from vaebench.bench.suite import Suite
 
 
@@ -304,9 +311,9 @@ def test_old_runs_and_runs_without_latents_have_none(photos: Path, tmp_path: Pat
     run = evaluate(suite(photos, codecs=["jpeg:q=50"]), tmp_path / "run", "command", quiet)
     assert run.record["latents"] == []
     assert not (run.folder / "latents.parquet").exists()
-    record = json.loads((run.folder / "run.json").read_text())
+    record = read_record(run.folder)
     del record["latents"]
-    (run.folder / "run.json").write_text(json.dumps(record))
+    write_record(run.folder, record)
     assert tuple(load_run(run.folder).latents.columns) == LATENT_COLUMNS
     assert len(load_run(run.folder).latents) == 0
 

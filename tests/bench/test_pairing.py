@@ -64,6 +64,12 @@ def test_labels_tell_codecs_apart() -> None:
         choose_baseline(both, "vae")
 
 
+def test_a_run_that_is_not_finished_says_how_to_go_on() -> None:
+    run = stored("1", "my run", [whole("a", "vae", 30)], finished=False)
+    with pytest.raises(RunFolderError, match=r"vaebench run --resume 'my run'$"):
+        label_codecs([run])
+
+
 def test_pictures_pair_by_content_whatever_their_name_and_order() -> None:
     first = stored("1", "x", [whole("one-a", "vae", 30), whole("one-b", "vae", 20)])
     second = stored("2", "y", [whole("two-b", "jpeg", 21), whole("two-a", "jpeg", 33)])

@@ -38,6 +38,20 @@ def test_a_damaged_file_is_a_point_that_was_not_measured(cache, damage):
     assert cache.read("0" * 32) == Point(7)
 
 
+def test_a_flipped_digit_and_a_point_under_anothers_name_are_measured_again(cache):
+    cache.write("0" * 32, Point(123, {"psnr/rgb8": 30.0}))
+    (path,) = cache.folder.rglob("*.json")
+    text = path.read_text()
+    path.write_text(text.replace("30.0", "31.0"))
+    assert cache.read("0" * 32) is None
+    path.write_text(text)
+    assert cache.read("0" * 32) == Point(123, {"psnr/rgb8": 30.0})
+    other = cache.folder / "11" / f"{'1' * 32}.json"
+    other.parent.mkdir()
+    path.rename(other)
+    assert cache.read("1" * 32) is None
+
+
 def test_nothing_but_whole_points_is_ever_seen(cache, monkeypatch):
     cache.write("0" * 32, Point(1))
 

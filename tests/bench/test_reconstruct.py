@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -55,6 +56,17 @@ def test_the_picture_comes_back_at_its_own_size() -> None:
         assert isinstance(answer, Reconstruction)
         assert torch.equal(answer.pixels, own)
         assert answer.nbits == 640
+
+
+def test_a_cpu_gets_pictures_one_by_one() -> None:
+    codec = Codec(lambda images: images)
+    codec.info = replace(codec.info, device="cpu")
+    pixels = torch.rand(3, 3, 16, 16)
+    answers = reconstruct(codec, pixels)
+    assert codec.seen == [(1, 3, 16, 16)] * 3
+    for answer, own in zip(answers, pixels, strict=True):
+        assert isinstance(answer, Reconstruction)
+        assert torch.equal(answer.pixels, own)
 
 
 def test_one_bad_picture_does_not_take_the_batch_with_it() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from vaebench.bench.errors import RunFolderError
 from vaebench.bench.evaluate import evaluate
 from vaebench.bench.rescore import add_metrics
@@ -52,6 +53,35 @@ def test_pictures_that_were_not_kept_give_no_number(photos: Path, tmp_path: Path
     assert set(reasons) == {"its pictures were not kept (--keep none)"}
 
 
+def test_a_damaged_picture_costs_its_own_numbers_alone(photos: Path, tmp_path: Path) -> None:
+    run = evaluate(suite(photos, ["psnr"]), tmp_path / "run", "c", quiet)
+    whole = add_metrics(run, ["mae"], None, quiet).scores
+    kept = run.folder / "reconstructions"
+    jpeg, resize = kept / "jpeg-q40" / "a.png.png", kept / "resize-4" / "b.png.png"
+    jpeg.write_bytes(jpeg.read_bytes()[:-40])
+    flipped = bytearray(resize.read_bytes())
+    flipped[-30] ^= 4
+    resize.write_bytes(flipped)
+    Image.new("RGB", (10, 10)).save(kept / "reference" / "wide.png.png")
+    run = add_metrics(load_run(run.folder), ["mae"], None, quiet)
+    missing = run.scores[run.scores.value.isna()]
+    assert set(zip(missing.image_id, missing.codec, strict=True)) == {
+        ("a.png", "jpeg-q40"),
+        ("b.png", "resize-4"),
+        ("wide.png", "jpeg-q40"),
+        ("wide.png", "resize-4"),
+    }
+    reasons = {entry["image_id"]: entry["reason"] for entry in run.record["unavailable"]}
+    assert reasons["a.png"].startswith("reconstructions/jpeg-q40/a.png.png is damaged: ")
+    assert reasons["b.png"].startswith("reconstructions/resize-4/b.png.png is damaged: ")
+    size = "it has 10x10 px, not 80x48"
+    assert reasons["wide.png"] == f"reconstructions/reference/wide.png.png is damaged: {size}"
+    keys = ["image_id", "codec", "region", "variant"]
+    both = run.scores.dropna().merge(whole, on=keys, suffixes=("", "_whole"))
+    assert len(both) > 10
+    assert np.array_equal(both.value, both.value_whole)
+
+
 def test_a_run_that_is_not_finished_is_refused(tmp_path: Path) -> None:
     record = {
         "schema_version": 1,
@@ -61,6 +91,6 @@ def test_a_run_that_is_not_finished_is_refused(tmp_path: Path) -> None:
         "codecs": [],
         "unavailable": [],
     }
-    create_run(tmp_path / "run", record)
-    with pytest.raises(RunFolderError, match="vaebench run --resume"):
-        add_metrics(load_run(tmp_path / "run"), ["mae"], None, quiet)
+    create_run(tmp_path / "my run", record)
+    with pytest.raises(RunFolderError, match=r"vaebench run --resume '.*/my run'$"):
+        add_metrics(load_run(tmp_path / "my run"), ["mae"], None, quiet)

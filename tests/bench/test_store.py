@@ -7,10 +7,9 @@ import json
 import math
 import os
 import random
+import shutil
 import stat
 from collections import Counter
-from collections.abc import Callable
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +22,11 @@ from vaebench.bench.records import Region, Score, Unavailable
 from vaebench.bench.store import (
     SCHEMA_VERSION,
     SCORE_COLUMNS,
-    RunFolderWarning,
     clean_up,
     create_run,
     finish_run,
     finished_images,
     load_run,
-    part_path,
     read_record,
     region_from_json,
     region_to_json,
@@ -86,9 +83,9 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(RunFolderError, match="it is not an empty folder"):
         create_run(tmp_path, record())
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
-    create_run(tmp_path / "run", record())
-    with pytest.raises(RunFolderError, match="--resume"):
-        create_run(tmp_path / "run", record())
+    create_run(tmp_path / "a run", record())
+    with pytest.raises(RunFolderError, match=r"--resume '.*a run', or choose"):
+        create_run(tmp_path / "a run", record())
 
 
 @pytest.mark.parametrize(
@@ -99,8 +96,6 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:
         (json.dumps({"schema_version": SCHEMA_VERSION + 1}), "Install a newer vaebench"),
         ("[]", "schema version None"),
         (json.dumps({"schema_version": "1"}), "schema version 1"),
-        (json.dumps({"schema_version": SCHEMA_VERSION, "finished": "yes"}), "finished is str"),
-        (json.dumps({"schema_version": SCHEMA_VERSION, "finished": True}), "images is NoneType"),
     ],
 )
 def test_a_foreign_folder_is_refused(tmp_path: Path, content: str | None, reason: str) -> None:
@@ -111,21 +106,6 @@ def test_a_foreign_folder_is_refused(tmp_path: Path, content: str | None, reason
     assert "\n" not in str(refused.value)
     with pytest.raises(RunFolderError, match=reason):
         load_run(tmp_path)
-
-
-def test_an_older_run_is_read(tmp_path: Path) -> None:
-    """One of before latents and timings were kept, whose tables have no checksums."""
-    folder, rec = tmp_path / "run", record("a.png")
-    create_run(folder, rec)
-    write_part(folder, "a.png", [score("a.png", 31.0)], [])
-    finish_run(folder, rec)
-    older = json.loads((folder / "run.json").read_text())
-    older["schema_version"] = SCHEMA_VERSION - 1
-    (folder / "run.json").write_text(json.dumps(older))
-    pd.read_parquet(folder / "scores.parquet").to_parquet(folder / "scores.parquet", index=False)
-    run = load_run(folder)
-    assert run.scores["value"].tolist() == [31.0]
-    assert len(run.latents) == len(run.timings) == len(run.trend) == 0
 
 
 def test_a_damaged_scores_file_is_refused(tmp_path: Path) -> None:
@@ -145,6 +125,16 @@ def test_a_damaged_scores_file_is_refused(tmp_path: Path) -> None:
     (folder / "scores.parquet").unlink()
     with pytest.raises(RunFolderError, match="it is gone"):
         load_run(folder)
+
+
+def test_a_table_of_another_run_is_refused(tmp_path: Path) -> None:
+    for name, image_id in (("run", "a.png"), ("other", "b.png")):
+        create_run(tmp_path / name, rec := record(image_id))
+        write_part(tmp_path / name, image_id, [score(image_id, 31.0)], [])
+        finish_run(tmp_path / name, rec)
+    shutil.copy(tmp_path / "other" / "scores.parquet", tmp_path / "run")
+    with pytest.raises(RunFolderError, match=r"of another run: 'b\.png' is not among the images"):
+        load_run(tmp_path / "run")
 
 
 def test_a_table_that_is_damaged_anywhere_is_never_another_number(tmp_path: Path) -> None:
@@ -174,63 +164,10 @@ def test_a_table_that_is_damaged_anywhere_is_never_another_number(tmp_path: Path
     assert outcomes["refused"] > 200
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda part: part[: len(part) // 2],
-        lambda part: b"",
-        lambda part: b"\xff\xfe" + part,
-        lambda part: b"[]",
-        lambda part: b'{"image_id": "a.png"}',
-        lambda part: part.replace(b'"a.png"', b'"z.png"'),
-        lambda part: part.replace(b'"a.png"', b"7"),
-        lambda part: part.replace(b'"unit"', b'"units"'),
-        lambda part: part.replace(b'"reason"', b'"why"'),
-        lambda part: part.replace(b"31.0", b'"31.0"'),
-        lambda part: part.replace(b"31.0", b"[31.0]"),
-    ],
-    ids=[
-        "cut short", "empty", "no text", "a list", "keys are missing", "of another picture",
-        "no name", "another column", "another reason", "a text for a number", "a list for a number",
-    ],
-)  # fmt: skip
-def test_a_broken_part_is_told_and_its_picture_not_finished(
-    tmp_path: Path, damage: Callable[[bytes], bytes]
-) -> None:
-    folder, rec = tmp_path / "run", record("a.png", "b.png")
-    create_run(folder, rec)
-    reason = Unavailable("psnr", "psnr/rgb8", "because", "a.png", "jpeg")
-    for image_id in ("a.png", "b.png"):
-        write_part(folder, image_id, [score(image_id, 31.0)], [reason])
-    part = part_path(folder, "a.png")
-    part.write_bytes(damage(part.read_bytes()))
-    with pytest.raises(RunFolderError, match="is damaged") as refused:
-        load_run(folder)
-    assert f"a.png scored again: vaebench run --resume {folder}" in str(refused.value)
-    with pytest.warns(RunFolderWarning, match="It is scored again"):
-        assert finished_images(folder) == {"b.png"}
-    assert not part.exists()
-    assert load_run(folder).scores["image_id"].tolist() == ["b.png"]
-
-
-def test_a_picture_whose_latents_are_broken_is_not_finished(tmp_path: Path) -> None:
-    folder, rec = tmp_path / "run", record("a.png", "b.png")
-    create_run(folder, rec)
-    for image_id in ("a.png", "b.png"):
-        np.savez(sink := BytesIO(), latents=np.ones((4, 8, 8)))
-        write_atomic(part_path(folder, image_id, "-vae.npz"), sink.getvalue())
-        write_part(folder, image_id, [score(image_id, 31.0)], [])
-    assert finished_images(folder) == {"a.png", "b.png"}
-    latents = part_path(folder, "a.png", "-vae.npz")
-    whole, draw = latents.read_bytes(), random.Random(2)
-    damaged = [b"nothing", whole[:-30], whole.replace(b"\xf0\x3f", b"\xf1\x3f", 1)]
-    places = range(200, 800, 10)
-    damaged += [whole[:place] + draw.randbytes(9) + whole[place + 9 :] for place in places]
-    for data in damaged:
-        latents.write_bytes(data)
-        write_part(folder, "a.png", [score("a.png", 31.0)], [])
-        with pytest.warns(RunFolderWarning, match=r"latents .* damaged: .* It is scored again"):
-            assert finished_images(folder) == {"b.png"}
+def test_a_suite_may_lie_in_the_folder_of_its_run(tmp_path: Path) -> None:
+    (tmp_path / "suite.toml").write_text("codecs = ['png']")
+    create_run(tmp_path, record())
+    assert load_run(tmp_path).record["images"] == []
 
 
 def test_what_a_kill_left_is_removed_and_nothing_else(tmp_path: Path) -> None:

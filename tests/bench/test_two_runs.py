@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import multiprocessing
 import os
 import signal
@@ -18,11 +17,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from vaebench.bench import api
-from vaebench.bench import history as history_module
+from vaebench.bench import api, history_engines
 from vaebench.bench.errors import HistoryWarning, RunFolderError, VaebenchError
 from vaebench.bench.run_lock import LOCK_NAME, writing_run
-from vaebench.bench.store import load_run
+from vaebench.bench.store import load_run, write_record
 from vaebench.bench.suite import Suite
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -196,14 +194,14 @@ def test_a_run_that_ends_while_it_is_read_is_read_whole(
     chosen: Suite, tmp_path: Path, no_report: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = api.run(chosen, tmp_path / "run", quiet, "command", "off")
-    record = json.loads((run.folder / "run.json").read_text())
-    (run.folder / "run.json").write_text(json.dumps({**record, "finished": False}))
+    record = run.record
+    write_record(run.folder, {**record, "finished": False})
     from vaebench.bench import store
 
     read = store.read_parts
 
     def read_late(folder: Path, found: dict[str, Any]) -> Any:
-        (folder / "run.json").write_text(json.dumps(record))
+        write_record(folder, record)
         return read(folder, found)
 
     monkeypatch.setattr(store, "read_parts", read_late)
@@ -262,7 +260,7 @@ def test_a_history_that_stays_busy_costs_the_run_nothing(
 ) -> None:
     path = tmp_path / "history.sqlite"
     api.run(chosen, tmp_path / "one", quiet, "command", str(path))
-    monkeypatch.setattr(history_module, "_WAIT_S", 0.1)
+    monkeypatch.setattr(history_engines, "WAIT_S", 0.1)
     with closing(sqlite3.connect(path, isolation_level=None)) as writer:
         writer.execute("BEGIN IMMEDIATE")
         with pytest.warns(HistoryWarning, match="database is locked"):

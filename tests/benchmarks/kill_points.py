@@ -36,7 +36,7 @@ ASKED = shlex.split("--codec pca:c=4,f=8 --codec jpeg:q=75 --metric psnr --metri
 PICTURES, SIDE_PX = 60, 256
 """So many that scoring takes about as long as the interpreter's start and the report."""
 
-TIMES = {"run_id", "created"}
+TIMES = {"run_id", "created", "sha256"}
 """What of run.json is not the same in two runs of one suite."""
 
 REPEATED = ("scores.parquet", "latents.parquet", "tables", "reconstructions", "maps", "latents")

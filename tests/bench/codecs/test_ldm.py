@@ -7,6 +7,7 @@ from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
 from safetensors.torch import save_file
 from vaebench.bench.codecs import open_codec
 from vaebench.bench.codecs.ldm import infer_config, keep_autoencoder, to_diffusers, without_prefix
+from vaebench.bench.codecs.steady_layers import steady
 from vaebench.bench.errors import CodecError
 
 LEVELS = 3
@@ -53,6 +54,7 @@ def make(model_class, **config):
 
 @torch.no_grad()
 def ask_diffusers(model, images):
+    steady(model)
     output = model.encode(images * 2 - 1)
     latents = output.latents if isinstance(model, VQModel) else output.latent_dist.mode()
     return latents, model.decode(latents).sample / 2 + 0.5

@@ -58,7 +58,7 @@ def test_shards_are_put_together(kl, tmp_path, images, expected):
     codec = open_codec("it", str(tmp_path / "sharded"), {})
     assert torch.equal(codec.encode(images).latents, expected)
     (tmp_path / "sharded" / files[1]).unlink()
-    with pytest.raises(CodecError, match=rf"it names files that are not there: {files[1]}\.$"):
+    with pytest.raises(CodecError, match=rf"it names files that are not there: '{files[1]}'\.$"):
         open_codec("it", str(tmp_path / "sharded"), {})
 
 
@@ -69,7 +69,7 @@ def test_a_shard_outside_the_folder_is_not_read(kl, tmp_path):
     content["weight_map"]["x"] = "../outside.safetensors"
     index.write_text(json.dumps(content))
     (tmp_path / "outside.safetensors").write_bytes(b"")
-    with pytest.raises(CodecError, match=r"not there: \.\./outside\.safetensors\.$"):
+    with pytest.raises(CodecError, match=r"not there: '\.\./outside\.safetensors'\.$"):
         open_codec("it", str(tmp_path / "it"), {})
 
 
@@ -154,8 +154,8 @@ def test_a_checkpoints_own_code_runs_on_request_alone(kl_folder, images, expecte
     with pytest.raises(CodecError) as error:
         open_codec("it", str(kl_folder), {})
     assert str(error.value) == (
-        f"Cannot open {kl_folder}: its class OwnKL is code that comes with the checkpoint "
-        "(own.py). Where you have read it and trust it, pass trust_remote_code."
+        f"Cannot open {kl_folder}: its class 'OwnKL' is code that comes with the checkpoint "
+        "('own.py'). Where you have read it and trust it, pass trust_remote_code."
     )
     assert not ran.exists()
     codec = open_codec("it", str(kl_folder), {"trust_remote_code": True})

@@ -1,4 +1,6 @@
 import re
+import tracemalloc
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 from vaebench.bench.codecs import open_codec
+from vaebench.bench.codecs.taesd import TAESD
 from vaebench.bench.errors import CodecError
 
 
@@ -247,3 +250,19 @@ def test_precision_is_a_setting(tmp_path, images):
     torch.testing.assert_close(
         half.decode(encoded), full.decode(full.encode(images)), atol=0.05, rtol=0
     )
+
+
+def test_telling_a_format_neither_unpacks_a_bomb_nor_trips_over_a_lock(tmp_path):
+    path = tmp_path / "both.pth"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("both/data.pkl", bytes(1 << 26))
+    tracemalloc.start()
+    try:
+        assert not TAESD.claims(str(path))
+        assert tracemalloc.get_traced_memory()[1] < 1 << 25
+    finally:
+        tracemalloc.stop()
+    whole = path.read_bytes()
+    flags = whole.index(b"PK\x01\x02") + 8
+    path.write_bytes(whole[:flags] + b"\1" + whole[flags + 1 :])
+    assert not TAESD.claims(str(path))

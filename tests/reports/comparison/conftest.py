@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Callable, Sequence
@@ -23,7 +22,7 @@ from vaebench.bench.comparison_store import (
     load_comparison,
     write_comparison,
 )
-from vaebench.bench.store import StoredRun, load_run
+from vaebench.bench.store import StoredRun, load_run, read_record, write_record
 
 METRICS: tuple[dict[str, Any], ...] = (
     {"name": "psnr", "variant": "psnr/rgb8", "unit": "dB", "higher_is_better": True},
@@ -224,10 +223,10 @@ def other_run(tmp_path: Path) -> Callable[..., StoredRun]:
     def copied(run: StoredRun, name: str, **suite: Any) -> StoredRun:
         folder = tmp_path / name
         shutil.copytree(run.folder, folder)
-        record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        record = read_record(folder)
         record |= {"run_id": f"20260102T000000Z-{name}", "name": name}
         record["suite"] |= suite
-        (folder / "run.json").write_text(json.dumps(record), encoding="utf-8")
+        write_record(folder, record)
         return load_run(folder)
 
     return copied
