@@ -179,7 +179,7 @@ def compare(
     stored = [load_run(folder) for folder in runs]
     name = baseline or stored[0].folder.name
     folder = Path(out) if out is not None else _new_folder(Path("comparisons"), name)
-    found = compare_runs(
+    return compare_runs(
         stored,
         folder,
         baseline=baseline,
@@ -188,9 +188,8 @@ def compare(
         margins=margins,
         command=command,
         progress=progress,
+        report=write_comparison_report,
     )
-    write_comparison_report(folder)
-    return found
 
 
 def score(

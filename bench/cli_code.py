@@ -65,9 +65,9 @@ def decode(
     """Decode what encode wrote; a damaged or foreign file, or other weights, are refused."""
     from PIL import Image
 
+    from .atomic_write import write_output
     from .latent_file import read_latent_file
     from .latent_picture import decode_picture
-    from .store import write_atomic
     from .suite import CodecSpec
 
     _check_suffix(out, ".png")
@@ -76,10 +76,7 @@ def decode(
     pixels = decode_picture(stored, file.name, spec)
     sink = io.BytesIO()
     Image.fromarray(pixels).save(sink, "PNG")
-    try:
-        write_atomic(out, sink.getvalue())
-    except OSError as error:
-        raise VaebenchError(f"Cannot write {out}: {error.strerror}.") from error
+    write_output(out, sink.getvalue())
     typer.echo(f"{out}: {stored.width_px}×{stored.height_px} px, by {stored.spec}")
 
 

@@ -253,7 +253,9 @@ def _signed_difference(change: Change) -> np.ndarray | None:
     own, theirs = sources["codec_map"], sources["baseline_map"]
     if own is None or theirs is None:
         return None
-    codec, baseline = (_cut(_read(path, "L"), change.box_px) for path in (own, theirs))
+    codec, baseline = (_cut(path, _read(path, "L"), change.box_px) for path in (own, theirs))
+    if codec.shape != baseline.shape:
+        raise _of_another_size(own, codec)
     return codec.astype(float) - baseline.astype(float)
 
 
@@ -287,7 +289,7 @@ def _keep_crops(folder: Path, path: Path | None, boxes: Sequence[Box]) -> list[s
     if path is None:
         return [None for _ in boxes]
     pixels = _read(path, None)
-    return [_keep(folder, _cut(pixels, box)) for box in boxes]
+    return [_keep(folder, _cut(path, pixels, box)) for box in boxes]
 
 
 def _keep_whole(folder: Path, path: Path | None) -> str | None:
@@ -312,12 +314,22 @@ def _keep_file(folder: Path, data: bytes) -> str:
     return f"{PICTURES}/{path.name}"
 
 
-def _cut(pixels: np.ndarray, box: Box | None) -> np.ndarray:
-    """Return the box of a picture; all of it where there is none."""
+def _cut(path: Path, pixels: np.ndarray, box: Box | None) -> np.ndarray:
+    """Return the box of a picture, read from `path`; all of it where there is none."""
     if box is None:
         return pixels
     x0, y0, x1, y1 = box
+    if y1 > pixels.shape[0] or x1 > pixels.shape[1]:
+        raise _of_another_size(path, pixels)
     return np.ascontiguousarray(pixels[y0:y1, x0:x1])
+
+
+def _of_another_size(path: Path, pixels: np.ndarray) -> RunFolderError:
+    height, width = pixels.shape[:2]
+    return RunFolderError(
+        f"Cannot use {path}: it has {width}x{height} px, and its picture was scored at another "
+        "size. Delete it (the comparison then leaves it out) or make the run again."
+    )
 
 
 def _read(path: Path, mode: str | None) -> np.ndarray:

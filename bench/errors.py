@@ -3,11 +3,32 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
+
+_HIDDEN = {"Cc", "Cs", "Zl", "Zp"}
+_TURNING = {chr(code) for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
+"""Unicode's marks that turn the direction of what follows: Annex 9, explicit ones."""
+
+
+def visible(text: str) -> str:
+    """Return a text with what would steer a terminal (controls, ends of lines, turns) escaped."""
+    return "".join(ascii(char)[1:-1] if _steers(char) else char for char in text)
+
+
+def _steers(char: str) -> bool:
+    return char in _TURNING or unicodedata.category(char) in _HIDDEN
 
 
 class VaebenchError(Exception):
-    """Something the user can mend: the message says what, which, expected and mend."""
+    """Something the user can mend: the message says what, which, expected and mend.
+
+    It is one line, and what it quotes steers no terminal.
+    """
+
+    def __str__(self) -> str:
+        """Return the message, made `visible`."""
+        return visible(super().__str__())
 
 
 class CodecError(VaebenchError):

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .decode import picture_suffixes
-from .errors import ImageError
+from .errors import ImageError, visible
 from .pixels import Pixels, background_rgb, read_pixels
 from .records import ImageRef, SkippedImage
 from .region_files import MASK_SUFFIX
@@ -79,7 +79,7 @@ def find_images(
     for done, file in enumerate(sorted(found, key=lambda file: file.image_id)):
         if progress:
             progress(done, len(found))
-        place = (_shown(file.image_id), _shown(file.image_set), _shown(str(file.path)))
+        place = (visible(file.image_id), visible(file.image_set), visible(str(file.path)))
         try:
             _refuse_name(file, taken)
             pixels, digest = _read(file.path, background)
@@ -95,25 +95,22 @@ def find_images(
     return ImageSet(tuple(images), tuple(skipped))
 
 
-def _shown(name: str) -> str:
-    """Return a name with bytes of no UTF-8, as file systems allow, as escapes."""
-    return name.encode("utf-8", "backslashreplace").decode()
-
-
 def _refuse_name(file: _Found, taken: set[str]) -> None:
     """Refuse a picture whose id cannot name the files that a run keeps of it.
 
     `taken` are the names that a run gives to files of any picture: none can be a folder as well.
     """
     path = PurePath(file.image_id)
-    shown = _shown(path.name)
-    if "\0" in str(file.path):
-        raise ImageError(f"Cannot use {shown!r}: it is no path, there is a NUL byte in it.")
+    shown = visible(path.name)
     try:
         name_bytes, id_bytes = len(path.name.encode()), len(file.image_id.encode())
         str(file.path).encode()
     except UnicodeEncodeError as error:
         raise ImageError(f"Cannot use {shown}: its name is no valid UTF-8. Rename it.") from error
+    if visible(str(file.path)) != str(file.path):
+        raise ImageError(
+            f"Cannot use {shown}: its path holds a character that steers a terminal. Rename it."
+        )
     if name_bytes > _LONGEST_NAME_BYTES:
         raise ImageError(
             f"Cannot use {shown}: its name has {name_bytes} bytes, and a run can keep pictures of "

@@ -42,12 +42,14 @@ def vae_benchmark(request: pytest.FixtureRequest) -> VaeBenchmark:
 
 def _opened(codec: str | Codec) -> Codec:
     from .codecs import open_codec
+    from .codecs.steady_layers import stock_layers
     from .suite import CodecSpec
 
     if not isinstance(codec, str):
         return codec
     spec = CodecSpec.parse(codec)
-    return open_codec(spec.name, spec.source, spec.settings)
+    with stock_layers():
+        return open_codec(spec.name, spec.source, spec.settings)
 
 
 def _run(benchmark: Any, codec: Codec, stage: str, size: int, batch: int) -> Any:

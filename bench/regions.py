@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import RegionError
+from .errors import RegionError, visible
 from .pixels import Fit, placement
 from .records import WHOLE, ImageRef, Region
 from .region_files import Draft, Pictures, RegionSource, read_boxes, read_coco, read_masks
@@ -112,9 +112,9 @@ def _region(draft: Draft, image: ImageRef, what: str) -> Region:
     if draft.name == WHOLE:
         raise RegionError(f"{what}: {WHOLE!r} stands for the whole picture. Choose another name.")
     for word in (draft.name, draft.kind):
-        if not word.isprintable():
+        if visible(word) != word:
             raise RegionError(
-                f"{what}: {word!r} holds a character that cannot be printed. Leave it out."
+                f"{what}: {word!r} holds a character that steers a terminal. Leave it out."
             )
     box = None if draft.box is None else _pixel_box(draft.box, image, what)
     packed = None

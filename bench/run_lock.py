@@ -31,7 +31,7 @@ _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP}
 @contextmanager
 def writing_run(folder: Path, command: str) -> Generator[None]:
     """Hold a run folder; see `writing_folder`."""
-    with writing_folder(folder, command, _run_refusal):
+    with writing_folder(folder, command, _REFUSALS.get(command, _again)):
         yield
 
 
@@ -149,10 +149,16 @@ def _is_about(error: OSError, folder: Path) -> bool:
 
 
 def _run_refusal(folder: Path, reason: str) -> str:
-    cause = f"Cannot write the run folder {folder}: {reason}."
     if not (folder / "run.json").is_file():
-        return f"{cause} Choose another --out."
+        return _elsewhere(folder, reason)
     return (
-        f"{cause} What is finished is kept: make room there, or make it writable, then "
-        f"vaebench run --resume {shlex.quote(str(folder))}"
+        f"Cannot write the run folder {folder}: {reason}. What is finished is kept: make room "
+        f"there, or make it writable, then vaebench run --resume {shlex.quote(str(folder))}"
     )
+
+
+def _elsewhere(folder: Path, reason: str) -> str:
+    return f"Cannot write the run folder {folder}: {reason}. Choose another --out."
+
+
+_REFUSALS = {"run": _run_refusal, "run --resume": _run_refusal, "speed": _elsewhere}

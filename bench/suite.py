@@ -100,7 +100,11 @@ class CodecSpec(BaseModel):
     @model_validator(mode="after")
     def _named(self) -> CodecSpec:
         if not self.name:
-            object.__setattr__(self, "name", default_name(self.source, dict(self.settings)))
+            try:
+                name = default_name(self.source, dict(self.settings))
+            except RecursionError as error:
+                raise ValueError("it is nested too deeply") from error
+            object.__setattr__(self, "name", name)
         if self.name == REFERENCE:
             raise ValueError(f"the name {REFERENCE!r} is reserved; choose another NAME=")
         return self

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from .codecs import Codec, family_of, open_codec
+from .codecs.steady_layers import stock_layers
 from .device_state import is_throttled, read_device_state
 from .errors import CodecError, VaebenchError
 from .flops import count_flop, peak_tflops
@@ -83,7 +84,8 @@ def plan_variants(
 
 def open_variant(variant: Variant) -> Codec:
     """Open a variant's codec. Raises: CodecError."""
-    return open_codec(variant.spec.name, variant.spec.source, variant.settings)
+    with stock_layers():
+        return open_codec(variant.spec.name, variant.spec.source, variant.settings)
 
 
 def _is_on_cuda(spec: CodecSpec) -> bool:

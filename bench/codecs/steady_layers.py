@@ -7,12 +7,29 @@ normalisation are steady as torch has them, but for pictures of a few dozen pixe
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 import torch
 from torch import Tensor, nn
 
 # What torch's element-wise kernels do at least in one thread, and at once in one step.
 _GRAIN = 32768
 _STEP = 32
+
+
+_is_stock: ContextVar[bool] = ContextVar("is_stock", default=False)
+
+
+@contextmanager
+def stock_layers() -> Generator[None]:
+    """Leave networks placed meanwhile as torch has them: to be timed as others run them."""
+    token = _is_stock.set(True)
+    try:
+        yield
+    finally:
+        _is_stock.reset(token)
 
 
 class PointwiseConv2d(nn.Conv2d):
@@ -49,7 +66,12 @@ class SteadySiLU(nn.SiLU):
 
 
 def steady(network: nn.Module) -> None:
-    """Exchange in place what depends on the number of threads; names and weights stay."""
+    """Exchange in place what depends on the number of threads; names and weights stay.
+
+    Within `stock_layers` nothing is exchanged.
+    """
+    if _is_stock.get():
+        return
     for layer in network.modules():
         if type(layer) is nn.Conv2d and _is_pointwise(layer):
             layer.__class__ = PointwiseConv2d

@@ -230,6 +230,20 @@ def test_maps_of_another_metric_are_not_set_beside(stored: StoredRun, tmp_path: 
     assert {entry["where"] for entry in listed} == {"another/jpeg-q60", "another/webp-q60"}
 
 
+@pytest.mark.parametrize("room", ["reconstructions", "maps"])
+def test_a_kept_picture_of_another_size_is_told(
+    stored: StoredRun, tmp_path: Path, room: str
+) -> None:
+    folder = tmp_path / "small"
+    shutil.copytree(stored.folder, folder)
+    for path in (folder / room / "webp-q60").glob("*.png"):
+        with Image.open(path) as picture:
+            smaller = picture.crop((0, 0, picture.width - 8, picture.height - 8))
+        smaller.save(path)
+    with pytest.raises(RunFolderError, match=rf"Cannot use .*{room}.webp-q60.*another size"):
+        compare([replace(stored, folder=folder)], tmp_path / "compared")
+
+
 def test_a_damaged_map_is_told(stored: StoredRun, tmp_path: Path) -> None:
     folder = tmp_path / "damaged"
     shutil.copytree(stored.folder, folder)

@@ -87,7 +87,7 @@ def test_no_region_is_called_what_a_terminal_would_obey(
 ) -> None:
     entry = {"name": "eye", "kind": "eye", "box": [0, 0, 2, 2], field: word}
     (tmp_path / "r.json").write_text(json.dumps({"a.png": [entry]}))
-    with pytest.raises(RegionError, match="cannot be printed") as told:
+    with pytest.raises(RegionError, match="steers a terminal") as told:
         read_regions(str(tmp_path / "r.json"), IMAGES)
     assert str(told.value).isprintable()
 

@@ -85,9 +85,20 @@ def test_a_bad_line_of_a_list_is_listed_alone(tmp_path: Path) -> None:
     found = find_images([str(listed)])
     assert ids(found) == ["x.png"]
     assert [entry.reason for entry in found.skipped] == [
-        "Cannot use 'foo\\x00bar.png': it is no path, there is a NUL byte in it.",
+        "Cannot use foo\\x00bar.png: its path holds a character that steers a terminal. Rename it.",
         "Cannot read y.png: there is no such file.",
     ]
+
+
+def test_a_name_that_a_terminal_would_obey_is_refused_and_shown_escaped(tmp_path: Path) -> None:
+    picture(tmp_path / "set" / "x.png")
+    picture(tmp_path / "set" / "\x1b[31m\n" / "y.png")
+    found = find_images([str(tmp_path / "set")])
+    assert ids(found) == ["x.png"]
+    (entry,) = found.skipped
+    assert entry.image_id == r"\x1b[31m\n/y.png"
+    assert "steers a terminal" in entry.reason
+    assert (entry.path + entry.reason).isprintable()
 
 
 @pytest.mark.parametrize("suffix", [".png", ".npy"])

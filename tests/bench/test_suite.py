@@ -83,6 +83,7 @@ def test_a_spec_is_name_source_and_settings(
         ("quantised(vae)s, step=1", "the parenthesis after quantised is not closed"),
         ("quantised(, step=1)", "names no codec"),
         ("quantised(vae, step=1, step=2)", "'step' is given twice"),
+        (f"{'quantised(' * 3000}vae{')' * 3000}", "it is nested too deeply"),
     ],
 )
 def test_a_spec_that_cannot_be_read_says_why(text: str, reason: str) -> None:

@@ -14,7 +14,7 @@ import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from torch import nn
 from vaebench.bench import sweep
-from vaebench.bench.codecs import family_of
+from vaebench.bench.codecs import family_of, open_codec
 from vaebench.bench.errors import CodecError
 from vaebench.bench.records import CodecInfo, Encoded, Timing
 from vaebench.bench.suite import CodecSpec, Speed
@@ -141,6 +141,18 @@ def test_a_variants_settings_are_the_specs_with_precision_and_mode() -> None:
         "channels_last": True,
         "compile": True,
     }
+
+
+def test_timed_are_the_layers_that_others_run() -> None:
+    timed = sweep.open_variant(Variant(DEMO, "float32", "eager"))
+    assert {type(layer).__module__ for layer in layers_of(timed)} >= {nn.SiLU.__module__}
+    assert not any("vaebench" in type(layer).__module__ for layer in layers_of(timed))
+    scored = open_codec("it", DEMO.source, DEMO.settings)
+    assert any("vaebench" in type(layer).__module__ for layer in layers_of(scored))
+
+
+def layers_of(codec: Any) -> list[nn.Module]:
+    return list(codec.vae.modules())
 
 
 @pytest.fixture

@@ -190,6 +190,23 @@ def test_an_error_about_another_file_is_not_told_as_the_run_folders(tmp_path: Pa
         (tmp_path / "weights" / "none.safetensors").read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("command", "mend"),
+    [
+        ("run", "then vaebench run --resume "),
+        ("speed", "Choose another --out."),
+        ("score", "and give the same command again."),
+    ],
+)
+def test_a_full_disk_is_told_with_what_goes_on_after_it(
+    tmp_path: Path, command: str, mend: str
+) -> None:
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(RunFolderError, match="No space") as told, writing_run(tmp_path, command):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert mend in str(told.value)
+
+
 def test_a_run_that_ends_while_it_is_read_is_read_whole(
     chosen: Suite, tmp_path: Path, no_report: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
