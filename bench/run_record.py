@@ -21,8 +21,8 @@ SCHEMA_VERSION = 1
 
 class _Region(BaseModel):
     image_id: str
-    name: str
-    kind: str
+    name: str = Field(min_length=1)
+    kind: str = Field(min_length=1)
     box_px: tuple[int, int, int, int]
     mask: Base64Bytes | None
 

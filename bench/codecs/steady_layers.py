@@ -40,8 +40,12 @@ class PointwiseConv2d(nn.Conv2d):
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         matrices = weight.flatten(1).expand(len(input), -1, -1)
-        product = torch.bmm(matrices, input.flatten(2)).unflatten(2, input.shape[2:])
-        return product if bias is None else product.add_(bias[:, None, None])
+        columns = input.flatten(2)
+        if bias is None:
+            product = torch.bmm(matrices, columns)
+        else:
+            product = torch.baddbmm(bias[:, None], matrices, columns)
+        return product.unflatten(2, input.shape[2:])
 
 
 class SteadySiLU(nn.SiLU):

@@ -125,6 +125,15 @@ def test_an_older_record_with_a_field_missing_or_of_another_type_is_refused(run:
     assert refused > 90
 
 
+@pytest.mark.parametrize("field", ["name", "kind"])
+def test_an_older_record_with_a_nameless_region_is_refused(run: Path, field: str) -> None:
+    record = without_seal(run)
+    record["regions"][0][field] = ""
+    (run / "run.json").write_text(json.dumps(record))
+    with pytest.raises(RunFolderError, match=rf"damaged: regions\.0\.{field}"):
+        read_record(run)
+
+
 def test_a_record_that_was_changed_by_hand_is_read_once_its_checksum_is_out(run: Path) -> None:
     record = json.loads((run / "run.json").read_text())
     record["name"] = "another"

@@ -34,7 +34,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 from vaebench.bench.allocator import keep_freed_memory
-from vaebench.bench.codecs import open_codec
+from vaebench.bench.codecs import Codec, open_codec
+from vaebench.bench.codecs.steady_layers import stock_layers
 from vaebench.metrics.trunk_weights import trunk_weights
 from vaebench.metrics.trunks import ALEX
 
@@ -72,9 +73,15 @@ def read(path: Path) -> Tensor:
     return torch.from_numpy(array).permute(2, 0, 1)[None].float() / 255
 
 
+def stock_codecs(shared: Path) -> list[Codec]:
+    """Return the autoencoders as a script runs them."""
+    with stock_layers():
+        return [open_codec(name, source, {}) for name, source in sources(shared).items()]
+
+
 def bare(paths: list[Path], shared: Path, out: Path, clock: Clock) -> None:
     """Encode and decode."""
-    codecs = [open_codec(name, source, {}) for name, source in sources(shared).items()]
+    codecs = stock_codecs(shared)
     clock.mark("loop")
     with torch.inference_mode():
         for codec in codecs:
@@ -90,7 +97,7 @@ def naive(paths: list[Path], shared: Path, out: Path, clock: Clock) -> None:
     matplotlib.use("Agg")
     from torchmetrics.image import PeakSignalNoiseRatio, StructuralSimilarityIndexMeasure
 
-    codecs = [open_codec(name, source, {}) for name, source in sources(shared).items()]
+    codecs = stock_codecs(shared)
     psnr = PeakSignalNoiseRatio(data_range=1.0)
     ssim = StructuralSimilarityIndexMeasure(data_range=1.0)
     lpips = torchmetrics_lpips(shared / "weights")
