@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from .codecs.base import Codec
+from .errors import first_line
 from .latent_health import keep_until_end
 from .pictures import encode_png, keep_latents, keep_picture
 from .plan import Plan
@@ -107,7 +108,7 @@ def run_codec(plan: Plan, codec: Codec, references: References) -> CodecBatch:
 def no_memory(codec: Codec, image_id: str, error: torch.OutOfMemoryError) -> CodecBatch:
     """Return what there is of a picture that does not fit the device's memory even alone."""
     name = codec.info.name
-    failure = Failure(f"{name} failed: {str(error).splitlines()[0]}")
+    failure = Failure(f"{name} failed: {first_line(error)}")
     nothing = torch.zeros(0, dtype=torch.float64)
     sheet = Sheet(name, (image_id,), [], ())
     return CodecBatch(Found(codec.info, sheet, nothing, nothing, (failure,), 0, HostCopies()), None)

@@ -59,6 +59,12 @@ class HistoryWarning(UserWarning):
     """A run was made, but the history does not hold it; the message says why."""
 
 
+def first_line(error: BaseException) -> str:
+    """Return what fits a sentence of an error of another library."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
 def unknown_name(what: str, name: str, valid: Iterable[str]) -> str:
     """Return the sentence for an unknown name: the nearest match and the valid names."""
     names = sorted(valid)

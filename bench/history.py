@@ -16,7 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
 from .change_points import change_points
-from .errors import HistoryError
+from .errors import HistoryError, first_line
 from .history_engines import is_url, open_postgresql, open_sqlite
 from .history_rows import keep_whole
 from .measurements import Measurement, environments_of, measurements_of
@@ -257,8 +257,7 @@ class History:
                 yield connection
         # SQLite's own messages may hold bytes of a damaged file.
         except (SQLAlchemyError, UnicodeDecodeError) as error:
-            told = str(getattr(error, "orig", None) or error).strip() or type(error).__name__
-            reason = told.splitlines()[0].rstrip(".")
+            reason = first_line(getattr(error, "orig", None) or error).rstrip(".")
             raise HistoryError(
                 f"Cannot use the history {self.name}: {reason}. Pass another --history, or off."
             ) from error

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from .codecs import open_codec
 from .codecs.quantised import QUANTISED
 from .decode import MAX_PIXELS
-from .errors import CodecError
+from .errors import CodecError, first_line
 from .latent_file import LatentFile, weights_prefix
 from .reconstruct import reflect_pad
 from .records import Encoded
@@ -34,7 +34,8 @@ def encode_picture(pixels: NDArray[np.uint8], spec: CodecSpec) -> LatentFile:
     try:
         (payload,) = codec.encode(padded).payloads or (b"",)
     except RuntimeError as error:
-        raise CodecError(f"Cannot encode with {spec.source}: {_first_line(error)}.") from error
+        told = first_line(error).rstrip(".")
+        raise CodecError(f"Cannot encode with {spec.source}: {told}.") from error
     return LatentFile(_as_text(spec), _weights(codec), width, height, payload)
 
 
@@ -70,7 +71,7 @@ def decode_picture(file: LatentFile, name: str, spec: CodecSpec | None = None) -
     try:
         decoded = codec.base.decode(Encoded((8 * len(file.payload),), latents=latents))
     except RuntimeError as error:
-        raise CodecError(f"Cannot decode {name}: {_first_line(error)}.") from error
+        raise CodecError(f"Cannot decode {name}: {first_line(error).rstrip('.')}.") from error
     cropped = decoded[0, :, : file.height_px, : file.width_px].clamp(0, 1)
     rounded: NDArray[np.uint8] = cropped.mul(255).round().byte().permute(1, 2, 0).cpu().numpy()
     return rounded
@@ -112,8 +113,3 @@ def _weights(codec: QuantisedCodec) -> str:
             "weights, without which a file could be decoded by others."
         )
     return weights_prefix(codec.info.weights_sha256)
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__

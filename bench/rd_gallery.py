@@ -12,11 +12,11 @@ from PIL import Image
 
 from .atomic_write import write_atomic
 from .equal_bytes import Match, match_bytes
-from .errors import RunFolderError
+from .errors import RunFolderError, first_line
 from .pictures import to_uint8
 from .rd_cache import kept_so_far
 from .rd_knobs import KNOBS
-from .rd_picture import OpenedSweep, PictureBench, RdFailure, first_line
+from .rd_picture import OpenedSweep, PictureBench, RdFailure
 from .records import WHOLE, ImageRef, Region
 from .store import region_to_json
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..metrics import Metric
 from .codecs import Codec, open_codec
-from .errors import CodecError, RunFolderError
+from .errors import CodecError, RunFolderError, first_line
 from .pixels import read_pixels
 from .rd_cache import Point, PointCache, codec_identity
 from .rd_knobs import Sweep
@@ -234,9 +234,3 @@ def sweep_picture(
 def default_device() -> str:
     """Return where pictures are compared: the GPU where there is one."""
     return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def first_line(error: BaseException) -> str:
-    """Return the sentence of an error."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .codecs import Codec
-from .errors import VaebenchError
+from .errors import VaebenchError, first_line
 from .records import CodecInfo, Encoded
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def reconstruct_pieces(
     except (VaebenchError, RuntimeError, ValueError, OSError) as error:
         if len(pixels) > 1 and halve and isinstance(error, torch.OutOfMemoryError):
             raise
-        failure = Failure(f"{codec.info.name} failed: {_first_line(error)}")
+        failure = Failure(f"{codec.info.name} failed: {first_line(error)}")
     else:
         decoded = decoded.to(pixels.device)[..., : pixels.shape[2], : pixels.shape[3]]
         yield Piece(decoded, encoded, _finite(encoded.latents, decoded))
@@ -154,8 +154,3 @@ def _picture(piece: Piece, index: int) -> Reconstruction:
         for values in (encoded.latents, encoded.posterior_mean, encoded.posterior_std)
     )
     return Reconstruction(piece.pixels[index], encoded.nbits[index], latents, mean, std)
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

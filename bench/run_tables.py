@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from .atomic_write import write_atomic
-from .errors import RunFolderError
+from .errors import RunFolderError, first_line
 from .records import Timing
 
 TIMING_COLUMNS = (
@@ -145,7 +145,7 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
         frame = pd.read_parquet(path, page_checksum_verification=True)
     except (OSError, ValueError, TypeError, KeyError, MemoryError, pa.ArrowException) as error:
         # Arrow tells of some faults in many lines.
-        told = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        told = first_line(error).rstrip(".")
         raise RunFolderError(
             f"Cannot read {path}: {told}. Restore it, or make the run again."
         ) from error

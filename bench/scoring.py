@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from ..metrics import Metric, MetricError
+from .errors import first_line
 from .memory import memory_told
 from .records import WHOLE, MetricColumn, Region, Score, Unavailable
 from .regions import region_mask
@@ -237,4 +238,4 @@ def _reason(error: MetricError | torch.OutOfMemoryError, pictures: int) -> str:
         return str(error)
     if pictures > 1:
         raise error
-    return f"the device's memory ran out: {str(error).splitlines()[0]}"
+    return f"the device's memory ran out: {first_line(error)}"

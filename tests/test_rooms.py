@@ -159,6 +159,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "bench.progress": set(),
     "bench.reconstruct": {"bench.records", "bench.errors", "bench.codecs"},
     "bench.scoring": {
+        "bench.errors",
         "bench.memory",
         "bench.records",
         "bench.regions",

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from huggingface_hub import HfApi, errors, hf_hub_download
 
-from ..errors import CodecError
-from .weights import first_line
+from ..errors import CodecError, first_line
 
 _TIMEOUT_S = 10
 
@@ -49,7 +48,7 @@ class Hub:
             ) from error
         except Exception as error:
             # The hub's client has raised errors of three HTTP libraries over its versions.
-            return cls(repo, revision, None, first_line(error))
+            return cls(repo, revision, None, first_line(error).rstrip("."))
         names = frozenset(file.rfilename for file in info.siblings or ())
         return cls(repo, info.sha, names, None)
 
@@ -92,7 +91,8 @@ class Hub:
         except errors.LocalEntryNotFoundError:
             return None
         except Exception as error:
+            told = first_line(error).rstrip(".")
             raise CodecError(
-                f"Cannot fetch {name} of {self.repo}: {first_line(error)}. Try again, or give "
+                f"Cannot fetch {name} of {self.repo}: {told}. Try again, or give "
                 "the path of a downloaded copy."
             ) from error

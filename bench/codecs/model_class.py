@@ -15,11 +15,11 @@ from typing import Any
 
 from torch import Tensor
 
-from ..errors import CodecError, unknown_name
+from ..errors import CodecError, first_line, unknown_name
 from .kl_layout import kl_layout
 from .ldm import infer_config, keep_autoencoder, to_diffusers, without_prefix
 from .sources import Checkpoint
-from .weights import check_fit, first_line, load_strict, read_weights
+from .weights import check_fit, load_strict, read_weights
 
 # A config that asks for billions would be built for hours.
 _MAX_LAYERS = 100
@@ -60,7 +60,7 @@ def build_model(source: str, found: Checkpoint, trust_remote_code: bool) -> tupl
         # What a config holds can trip a class in any way.
         raise CodecError(
             f"Cannot open {source}: {model_class.__name__} cannot be built from its config "
-            f"({type(error).__name__}: {first_line(error)})."
+            f"({type(error).__name__}: {first_line(error).rstrip('.')})."
         ) from error
     # A key that a class writes into its own config is not foreign to it.
     ignored = [key for key in config if key[0] != "_" and key not in {**known, **model.config}]

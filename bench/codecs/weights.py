@@ -166,11 +166,6 @@ def count_params(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def first_line(error: Exception) -> str:
-    """Return what fits a sentence of an error of another library."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
-
-
 def _is_finite(tensor: Tensor) -> bool:
     return not tensor.is_floating_point() or bool(torch.isfinite(tensor.float()).all())
 
@@ -194,7 +189,6 @@ def _count(names: Sequence[str], what: str) -> str:
 
 
 def _listed(names: Iterable[str]) -> str:
-    # A name may hold a newline, or what a terminal takes for a command.
-    ordered = sorted(name if name.isprintable() else ascii(name) for name in names)
+    ordered = sorted(names)
     more = len(ordered) - _NAMED
     return ", ".join(ordered[:_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -89,7 +89,7 @@ class Bomb:
         (lambda t: {**t, FIRST: t[FIRST] / 0}, f"1 tensor with NaN or inf: {FIRST}"),
         (lambda t: {**t, FIRST: t[FIRST].long()}, "1 tensor of whole numbers"),
         (lambda t: {"a": torch.zeros(1)}, "168 tensors missing"),
-        (lambda t: {**t, "a\n\x1b[31m": torch.zeros(1)}, r"1 tensor unexpected ('a\n\x1b[31m')"),
+        (lambda t: {**t, "a\n\x1b[31m": torch.zeros(1)}, r"1 tensor unexpected (a\n\x1b[31m)"),
     ],
     ids=["missing", "unexpected", "misshaped", "nan", "inf", "integers", "none", "escapes"],
 )
