@@ -1,8 +1,8 @@
 """Layers whose last digits depend on the number of a CPU's threads, in a form where they do not.
 
 A last digit more or less moves a pixel across the rounding to 8 bits, and LPIPS tells the
-difference in its fourth digit. Convolutions above 1x1, matrix products, attention and
-normalisation are steady as torch has them, but for pictures of a few dozen pixels.
+difference in its fourth digit. Attention and normalisation are steady as torch has them;
+convolutions and matrix products are where every thread has enough to do.
 """
 
 from __future__ import annotations
@@ -18,6 +18,13 @@ from torch import Tensor, nn
 _GRAIN = 32768
 _STEP = 32
 
+# Positions of the output for each thread: with fewer, kernels split sums, or end a thread's share
+# within a vector.
+_LEAST_POSITIONS = 128
+# Up to this many values torch runs a convolution as a matrix product, with im2col.
+_SMALL_INPUT = 20480
+_VECTOR = 16
+
 
 _is_stock: ContextVar[bool] = ContextVar("is_stock", default=False)
 
@@ -32,20 +39,62 @@ def stock_layers() -> Generator[None]:
         _is_stock.reset(token)
 
 
+@contextmanager
+def _threads(positions: int, is_steady: bool) -> Generator[None]:
+    """Run a layer in as many threads as its output has work for, in one where it is not steady."""
+    given = torch.get_num_threads()
+    most = max(1, positions // _LEAST_POSITIONS) if is_steady else 1
+    if most >= given:
+        yield
+        return
+    torch.set_num_threads(most)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(given)
+
+
+class SteadyConv2d(nn.Conv2d):
+    """A convolution in no more threads than it has work for."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return the convolution of [N, C, H, W]."""
+        positions = input[0, 0].numel() // (self.stride[0] * self.stride[1])
+        is_steady = (
+            input.numel() > _SMALL_INPUT
+            and min(self.kernel_size) > 2
+            and self.groups in (1, self.in_channels)
+        )
+        with _threads(positions, is_steady):
+            return super().forward(input)
+
+
 class PointwiseConv2d(nn.Conv2d):
     """A 1x1 convolution as the matrix product that it is.
 
     oneDNN's own kernel splits its sums among the threads.
     """
 
-    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        matrices = weight.flatten(1).expand(len(input), -1, -1)
+    def forward(self, input: Tensor) -> Tensor:
+        """Return the convolution of [N, C, H, W]."""
+        matrices = self.weight.flatten(1).expand(len(input), -1, -1)
         columns = input.flatten(2)
-        if bias is None:
-            product = torch.bmm(matrices, columns)
-        else:
-            product = torch.baddbmm(bias[:, None], matrices, columns)
+        with _threads(columns.shape[2], self.out_channels >= _VECTOR):
+            if self.bias is None:
+                product = torch.bmm(matrices, columns)
+            else:
+                product = torch.baddbmm(self.bias[:, None], matrices, columns)
         return product.unflatten(2, input.shape[2:])
+
+
+class SteadyLinear(nn.Linear):
+    """A linear layer in no more threads than it has work for."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return x · weightᵀ + bias of [..., C]."""
+        rows = input.numel() // self.in_features
+        with _threads(rows, self.out_features % _VECTOR == 0):
+            return super().forward(input)
 
 
 class SteadySiLU(nn.SiLU):
@@ -77,8 +126,10 @@ def steady(network: nn.Module) -> None:
     if _is_stock.get():
         return
     for layer in network.modules():
-        if type(layer) is nn.Conv2d and _is_pointwise(layer):
-            layer.__class__ = PointwiseConv2d
+        if type(layer) is nn.Conv2d:
+            layer.__class__ = PointwiseConv2d if _is_pointwise(layer) else SteadyConv2d
+        elif type(layer) is nn.Linear:
+            layer.__class__ = SteadyLinear
         elif type(layer) is nn.SiLU and not layer.inplace:
             layer.__class__ = SteadySiLU
 

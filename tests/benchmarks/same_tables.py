@@ -17,7 +17,7 @@ import torch
 from vaebench.bench.evaluate import evaluate
 from vaebench.bench.suite import Suite
 
-SETTINGS = ((1, 1), (2, 1), (2, 4), (4, 2))
+SETTINGS = ((1, 1), (2, 1), (2, 4), (3, 2), (16, 1), (64, 1))
 METRICS = ("psnr", "ssim", "lpips-alex", "lpips-squeeze", "flip", "ciede2000")
 
 
