@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import HistoryError, HistoryWarning
+from .imports import uncollected
 from .run_lock import writing_run
 from .store import (
     StoredRun,
@@ -68,7 +69,8 @@ def run(
     Returns: the stored run; `.scores`, `.timings`, `.images`, `.codecs` are DataFrames.
     Raises: VaebenchError.
     """
-    from .evaluate import evaluate
+    with uncollected():
+        from .evaluate import evaluate
 
     if suite is None:
         suite = Suite.create(**{"codecs": list(DEFAULT_CODECS), **fields})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import shlex
 import signal
 import sys
@@ -299,6 +301,8 @@ def _interruption(ended: BaseException | None) -> KeyboardInterrupt | None:
 def main() -> None:
     """Run the command; an error that the user can mend is one sentence and exit code 2."""
     warnings.showwarning = _warn
+    # What libraries leave would be searched for garbage once more at the end, for over a second.
+    atexit.register(gc.freeze)
     # As an exit, so that what was made for the time being is removed.
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import chdir, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -75,14 +76,16 @@ def make_plan(suite: Suite, progress: Progress, decoded: Decoded | None = None) 
     Raises: VaebenchError naming the first thing that cannot be had.
     """
     decoded = decoded or Decoded(suite)
-    found = _find(suite, progress, decoded)
-    regions, unused = _place_regions(suite, found.images)
+    find = cache(partial(_find, suite, progress, decoded))
+    # Codecs first: reading the pictures can take minutes, and is not lost time where one is bad.
     codecs: list[Codec] = []
-    with set_to_fit_on(lambda: map(decoded.read, found.images)):
+    with set_to_fit_on(lambda: map(decoded.read, find().images)):
         for spec in suite.codecs:
             progress("opening codecs", len(codecs), len(suite.codecs))
             codecs.append(open_codec(spec.name, spec.source, spec.settings))
     progress("opening codecs", len(codecs), len(suite.codecs))
+    found = find()
+    regions, unused = _place_regions(suite, found.images)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     metrics, columns, unavailable = open_metrics(
         suite.metrics or DEFAULT_METRICS, suite.weights, device, suite.rounding == "8bit"

@@ -16,10 +16,11 @@ from typing import Any
 from torch import Tensor
 
 from ..errors import CodecError, first_line, unknown_name
+from ..imports import uncollected
 from .kl_layout import kl_layout
 from .ldm import infer_config, keep_autoencoder, to_diffusers, without_prefix
 from .sources import Checkpoint
-from .weights import check_fit, load_strict, read_weights
+from .weights import InitSkipped, check_fit, load_strict, read_weights
 
 # A config that asks for billions would be built for hours.
 _MAX_LAYERS = 100
@@ -44,12 +45,14 @@ def build_model(source: str, found: Checkpoint, trust_remote_code: bool) -> tupl
     if layout is not None:
         check_fit(layout, _closer(layout, stored, renamed), "AutoencoderKL", source)
 
-    import diffusers
+    with uncollected():
+        import diffusers
 
-    model_class = _find_class(source, found, config, trust_remote_code)
+        model_class = _find_class(source, found, config, trust_remote_code)
     known = inspect.signature(model_class.__init__).parameters
     try:
-        model = model_class.from_config({key: config[key] for key in config if key in known})
+        with InitSkipped():
+            model = model_class.from_config({key: config[key] for key in config if key in known})
     except (ImportError, NameError) as error:
         # Where transformers is absent, diffusers leaves its names undefined.
         raise CodecError(

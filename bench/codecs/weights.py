@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from ..errors import CodecError
 
@@ -109,6 +110,25 @@ def _is_whole(value: Any) -> bool:
 def _unreadable(path: Path, error: OSError) -> str:
     reason = error.strerror or str(error)
     return f"Cannot read {path}: {reason[0].lower()}{reason[1:]}. Check the path and its rights."
+
+
+class InitSkipped(TorchFunctionMode):
+    """Leave the parameters of what is built meanwhile unfilled: weights are loaded over them.
+
+    Random numbers for 350 million parameters take over a second. Buffers are filled: a file need
+    not hold them.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Return a parameter as it is in place of torch.nn.init's work on it; do all else."""
+        given = kwargs or {}
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            tensor = args[0] if args else given.get("tensor")
+            if isinstance(tensor, nn.Parameter):
+                return tensor
+        return func(*args, **given)
 
 
 def load_strict(module: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:

@@ -241,7 +241,7 @@ def test_a_picture_that_is_gone_stops_the_run_and_the_earlier_are_finished(
     monkeypatch.setattr(decoded, "MOST_BYTES", 0)
 
     def remove(phase: str, done: int, total: int) -> None:
-        if phase == "opening codecs":
+        if phase == "scoring":
             (photos / "c.png").unlink(missing_ok=True)
 
     with pytest.raises(ImageError, match=r"c\.png: there is no such file"):

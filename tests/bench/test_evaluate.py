@@ -267,6 +267,14 @@ def test_no_picture_at_all_is_an_error_and_writes_nothing(tmp_path: Path) -> Non
     assert not (tmp_path / "run").exists()
 
 
+def test_a_bad_codec_is_told_before_the_pictures_are_read(photos: Path, tmp_path: Path) -> None:
+    told: list[str] = []
+    with pytest.raises(CodecError):
+        asked = Suite.create(images=[str(photos)], codecs=[str(tmp_path / "none")])
+        evaluate(asked, tmp_path / "run", "command", lambda phase, *_: told.append(phase))
+    assert set(told) == {"opening codecs"}
+
+
 def test_two_sources_may_not_name_one_region_twice(photos: Path, tmp_path: Path) -> None:
     sources = [str(photos / "regions.json")] * 2
     with pytest.raises(RegionError, match=r"a\.png has two regions called 'left-eye'"):

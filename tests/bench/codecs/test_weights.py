@@ -4,8 +4,9 @@ import os
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 from vaebench.bench.codecs import open_codec
-from vaebench.bench.codecs.weights import fingerprint, load_strict, read_weights
+from vaebench.bench.codecs.weights import InitSkipped, fingerprint, load_strict, read_weights
 from vaebench.bench.errors import CodecError
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -171,3 +172,27 @@ def test_a_missing_step_counter_is_no_fault():
     del tensors["num_batches_tracked"]
     load_strict(norm, tensors, "it")
     assert norm.running_mean.tolist() == [1.5, 1.5]
+
+
+class Parts(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(3, 4)
+        self.norm = nn.BatchNorm2d(3)
+        self.scale = nn.Parameter(torch.tensor([2.0, 3.0]))
+        self.register_buffer("table", nn.init.constant_(torch.empty(2), 5.0), persistent=False)
+
+
+def test_what_is_built_without_init_draws_no_numbers_but_fills_its_buffers():
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    with InitSkipped():
+        parts = Parts()
+        nn.init.normal_(tensor=parts.scale)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert parts.scale.tolist() == [2.0, 3.0]
+    assert parts.table.tolist() == [5.0, 5.0]
+    assert parts.norm.running_var.tolist() == [1.0, 1.0, 1.0]
+    assert {name: part.shape for name, part in parts.state_dict().items()} == {
+        name: part.shape for name, part in Parts().state_dict().items()
+    }
