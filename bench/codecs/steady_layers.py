@@ -20,7 +20,7 @@ _STEP = 32
 
 # Positions of the output for each thread: with fewer, kernels split sums, or end a thread's share
 # within a vector.
-_LEAST_POSITIONS = 128
+_LEAST_POSITIONS = 256
 # Up to this many values torch runs a convolution as a matrix product, with im2col.
 _SMALL_INPUT = 20480
 _VECTOR = 16
@@ -63,7 +63,7 @@ class SteadyConv2d(nn.Conv2d):
         is_steady = (
             input.numel() > _SMALL_INPUT
             and min(self.kernel_size) > 2
-            and self.groups in (1, self.in_channels)
+            and (self.groups == 1 or self.groups == self.in_channels == self.out_channels)
         )
         with _threads(positions, is_steady):
             return super().forward(input)

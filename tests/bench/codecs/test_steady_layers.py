@@ -7,7 +7,6 @@ from vaebench.bench.codecs import open_codec
 from vaebench.bench.codecs.steady_layers import (
     PointwiseConv2d,
     SteadyConv2d,
-    SteadyLinear,
     SteadySiLU,
     steady,
 )
