@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import gc
 import shlex
 import signal
 import sys
@@ -17,6 +15,7 @@ import typer
 
 from . import cli_code, cli_compare, cli_doctor, cli_rd, cli_speed
 from .errors import VaebenchError
+from .imports import end_uncollected
 from .run_lock import DISK_ERRORS
 
 if TYPE_CHECKING:
@@ -301,8 +300,7 @@ def _interruption(ended: BaseException | None) -> KeyboardInterrupt | None:
 def main() -> None:
     """Run the command; an error that the user can mend is one sentence and exit code 2."""
     warnings.showwarning = _warn
-    # What libraries leave would be searched for garbage once more at the end, for over a second.
-    atexit.register(gc.freeze)
+    end_uncollected()
     # As an exit, so that what was made for the time being is removed.
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:

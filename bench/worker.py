@@ -14,6 +14,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TextIO
 
 from .allocator import keep_freed_memory
+from .imports import end_uncollected
 
 if TYPE_CHECKING:
     import torch
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Serve samples until stdin ends."""
+    end_uncollected()
     answers = _own_stdout()
     try:
         _serve(json.loads(sys.stdin.readline()), answers)
