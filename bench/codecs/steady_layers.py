@@ -1,15 +1,17 @@
 """Layers whose last digits depend on the number of a CPU's threads, in a form where they do not.
 
 A last digit more or less moves a pixel across the rounding to 8 bits, and LPIPS tells the
-difference in its fourth digit. Attention and normalisation are steady as torch has them;
+difference in its fourth digit. Attention and group normalisation are steady as torch has them;
 convolutions and matrix products are where every thread has enough to do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import functools
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -132,6 +134,18 @@ def steady(network: nn.Module) -> None:
             layer.__class__ = SteadyLinear
         elif type(layer) is nn.SiLU and not layer.inplace:
             layer.__class__ = SteadySiLU
+        elif "RMS" in type(layer).__name__:
+            # Many classes have their own, of single steps that split their sums.
+            layer.forward = _in_one_thread(layer.forward)
+
+
+def _in_one_thread(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    @functools.wraps(forward)
+    def run(*args: Any, **kwargs: Any) -> Tensor:
+        with _threads(0, is_steady=False):
+            return forward(*args, **kwargs)
+
+    return run
 
 
 def _is_pointwise(layer: nn.Conv2d) -> bool:

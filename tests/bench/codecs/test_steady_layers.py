@@ -104,6 +104,20 @@ def test_a_linear_layer_is_the_same_for_any_threads(rows: int, width: int) -> No
     assert torch.allclose(first, expected, rtol=0, atol=1e-4)
 
 
+def test_root_mean_square_normalisation_is_the_same_for_any_threads() -> None:
+    from diffusers.models.normalization import RMSNorm
+
+    layer = RMSNorm(256, eps=1e-5, elementwise_affine=True, bias=True).requires_grad_(False)
+    # As channels of a picture lie.
+    values = seeded(1, 256, 14, 14).movedim(1, -1)
+    expected = layer(values)
+    steady(layer)
+    first, *others = of_each_count(layer, values)
+    assert torch.get_num_threads() == THREADS[-1]
+    assert all(torch.equal(first, other) for other in others)
+    assert torch.allclose(first, expected, rtol=0, atol=1e-5)
+
+
 def test_where_there_is_work_for_them_all_threads_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(4)
 
