@@ -12,9 +12,7 @@ from torch import Tensor
 
 from .codecs.base import Codec
 from .errors import SuiteError, unknown_name
-from .pixels import fit_pixels, read_pixels
 from .records import Encoded
-from .sample import sample_paths
 from .timers import Region, Sample, Timer
 
 
@@ -91,19 +89,6 @@ def measure(region: Region, timer: Timer, protocol: Protocol) -> Measured:
         if spent_ms > 1000 * protocol.max_s and len(samples) >= protocol.min_samples:
             break
     return Measured(warmed, tuple(samples), timer.peak_bytes())
-
-
-def sample_pixels(size: int, batch: int) -> NDArray[np.uint8]:
-    """Return the sample pictures cropped to size, uint8 [batch, size, size, 3].
-
-    Real pictures: the time of a classical codec, and whether float16 overflows, hang on them.
-
-    Raises: ImageError where the sample set is not installed.
-    """
-    paths = sample_paths()
-    used = paths[: min(batch, len(paths))]
-    pictures = [fit_pixels(read_pixels(path).rgb, size, "crop") for path in used]
-    return np.stack([pictures[place % len(pictures)] for place in range(batch)])
 
 
 def to_batch(pixels: NDArray[np.uint8], device: torch.device) -> Tensor:

@@ -43,7 +43,7 @@ def staged_harness(size: int, batch: int) -> Generator[Harness]:
     """Lay out this package alone, and the pictures, where any interpreter can read them."""
     import numpy as np
 
-    from .latency import sample_pixels
+    from .sample import sample_pixels
 
     with tempfile.TemporaryDirectory(prefix="vaebench-ab-") as folder:
         # Only our own package: the folder it is installed in would bring this interpreter's torch.

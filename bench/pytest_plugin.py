@@ -55,7 +55,8 @@ def _opened(codec: str | Codec) -> Codec:
 def _run(benchmark: Any, codec: Codec, stage: str, size: int, batch: int) -> Any:
     import torch
 
-    from .latency import sample_pixels, stage_region, to_batch, warm_up
+    from .latency import stage_region, to_batch, warm_up
+    from .sample import sample_pixels
     from .timers import make_timer
 
     device = torch.device(codec.info.device or "cpu")

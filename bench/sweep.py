@@ -16,8 +16,9 @@ from .codecs.steady_layers import stock_layers
 from .device_state import is_throttled, read_device_state
 from .errors import CodecError, VaebenchError
 from .flops import count_flop, peak_tflops
-from .latency import Protocol, measure, sample_pixels, stage_region, to_batch
+from .latency import Protocol, measure, stage_region, to_batch
 from .records import CodecInfo, Encoded, Settings, Timing
+from .sample import sample_pixels
 from .suite import CodecSpec, Speed
 from .timers import Region, make_timer
 

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TextIO
 
 from .allocator import keep_freed_memory
-from .imports import end_uncollected
+from .imports import end_uncollected, uncollected
 
 if TYPE_CHECKING:
     import torch
@@ -53,13 +53,14 @@ def _serve(request: dict[str, Any], answers: TextIO) -> None:
     # makes a process up to some percent faster or slower than its twin.
     allocator = keep_freed_memory()
 
-    import numpy as np
-    import torch
+    with uncollected():
+        import numpy as np
+        import torch
 
-    from .latency import Protocol, stage_region, to_batch, warm_up
-    from .suite import CodecSpec, Speed
-    from .sweep import fixed_backends, open_variant, plan_variants, require_multiple
-    from .timers import make_timer
+        from .latency import Protocol, stage_region, to_batch, warm_up
+        from .suite import CodecSpec, Speed
+        from .sweep import fixed_backends, open_variant, plan_variants, require_multiple
+        from .timers import make_timer
 
     speed = Speed(dtypes=[request["dtype"]] if request["dtype"] else [])
     (variant,) = plan_variants([CodecSpec(**request["codec"])], speed)

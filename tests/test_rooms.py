@@ -103,7 +103,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "bench.sweep": LINE,
     "bench.timing_run": LINE,
     "bench.worker": LINE,
-    "bench.process_source": {"bench.allocator", "bench.errors", "bench.latency", "bench.suite"},
+    "bench.process_source": {"bench.allocator", "bench.errors", "bench.sample", "bench.suite"},
     "bench.ab": {"bench.process_source", "bench.regression", "bench.suite"},
     "bench.pytest_plugin": LINE,
     "bench.paired": {"bench.records"},

@@ -9,7 +9,8 @@ import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from vaebench.bench.codecs import open_codec
 from vaebench.bench.flops import count_flop, peak_tflops
-from vaebench.bench.latency import sample_pixels, stage_region, to_batch
+from vaebench.bench.latency import stage_region, to_batch
+from vaebench.bench.sample import sample_pixels
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,6 @@ from vaebench.bench.errors import SuiteError
 from vaebench.bench.latency import (
     Protocol,
     measure,
-    sample_pixels,
     stage_region,
     to_batch,
     warm_up,
@@ -174,15 +173,6 @@ def test_what_is_not_known_is_none() -> None:
     assert without_samples.share_of_peak is None
     assert timing((10.0,)).tflops is None
     assert timing((10.0,)).share_of_peak is None
-
-
-def test_pixels_are_real_pictures_and_begin_anew_after_the_last() -> None:
-    pixels = sample_pixels(64, 10)
-    assert pixels.shape == (10, 64, 64, 3)
-    assert pixels.dtype == np.uint8
-    assert len({picture.tobytes() for picture in pixels}) == 8
-    assert np.array_equal(pixels[8:], pixels[:2])
-    assert np.array_equal(sample_pixels(64, 2), pixels[:2])
 
 
 def test_a_batch_has_channels_first_in_0_to_1() -> None:

@@ -94,3 +94,12 @@ def test_missing_pictures_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sample, "_NAMES", ("chelsea.png", "no-such.png"))
     with pytest.raises(ImageError, match=r"lacks no-such\.png"):
         find_images(["sample"])
+
+
+def test_pixels_are_real_pictures_and_begin_anew_after_the_last() -> None:
+    pixels = sample.sample_pixels(64, 10)
+    assert pixels.shape == (10, 64, 64, 3)
+    assert pixels.dtype == np.uint8
+    assert len({picture.tobytes() for picture in pixels}) == 8
+    assert np.array_equal(pixels[8:], pixels[:2])
+    assert np.array_equal(sample.sample_pixels(64, 2), pixels[:2])

@@ -13,7 +13,7 @@ import pytest
 import torch
 from vaebench.bench import worker
 from vaebench.bench.errors import VaebenchError
-from vaebench.bench.latency import sample_pixels
+from vaebench.bench.sample import sample_pixels
 from vaebench.bench.suite import CodecSpec
 
 

@@ -29,7 +29,8 @@ import numpy as np
 import torch
 from vaebench.bench.codecs import open_codec
 from vaebench.bench.environment import read_environment
-from vaebench.bench.latency import Protocol, measure, sample_pixels, stage_region, to_batch, warm_up
+from vaebench.bench.latency import Protocol, measure, stage_region, to_batch, warm_up
+from vaebench.bench.sample import sample_pixels
 from vaebench.bench.sweep import fixed_backends
 from vaebench.bench.timers import Region, Timer, make_timer
 
