@@ -60,9 +60,13 @@ def place(
 
 
 def to_network(images: Tensor, device: torch.device, settings: PlacementSettings) -> Tensor:
-    """Return [N, C, H, W] as the network takes it."""
-    placed = images.to(device=device, dtype=settings.torch_dtype)
-    return placed.to(memory_format=torch.channels_last) if settings.channels_last else placed
+    """Return [N, C, H, W] as the network takes it, in the memory format that was asked for.
+
+    A picture that was read as [H, W, 3] and permuted would be in the other: that takes other
+    kernels, all through the network.
+    """
+    layout = torch.channels_last if settings.channels_last else torch.contiguous_format
+    return images.to(device=device, dtype=settings.torch_dtype).contiguous(memory_format=layout)
 
 
 def precision_notes(device: torch.device, settings: PlacementSettings) -> tuple[str, ...]:

@@ -57,7 +57,8 @@ def ask_diffusers(model, images):
     steady(model)
     output = model.encode(images * 2 - 1)
     latents = output.latents if isinstance(model, VQModel) else output.latent_dist.mode()
-    return latents, model.decode(latents).sample / 2 + 0.5
+    # Of three pictures they are a slice, which runs through other kernels.
+    return latents, model.decode(latents.contiguous()).sample / 2 + 0.5
 
 
 MODELS = {

@@ -148,11 +148,15 @@ def test_a_1x1_convolution_that_is_no_matrix_product_stays_one(changes: dict[str
     assert torch.allclose(layer(values), expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("size", [40, 72, 112])
-def test_a_small_picture_is_the_same_for_any_threads(size: int) -> None:
+def test_a_small_picture_is_the_same_for_any_threads(
+    size: int, layout: torch.memory_format
+) -> None:
     codec = open_codec("it", "demo-f8c4", {"device": "cpu"})
     picture = seeded(1, 3, size // 8, size // 8).sigmoid()
     picture = nn.functional.interpolate(picture, size=(size, size), mode="bilinear")
+    picture = picture.contiguous(memory_format=layout)
     found: list[Tensor] = []
     for threads in THREADS:
         torch.set_num_threads(threads)
