@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from diffusers import AutoencoderKL, AutoencoderTiny, VQModel
@@ -86,6 +88,15 @@ def test_ways_to_run_change_nothing(kl_folder, images, settings):
     other = open_codec("it", str(kl_folder), settings)
     expected = plain.decode(plain.encode(images))
     torch.testing.assert_close(other.decode(other.encode(images)), expected, atol=1e-5, rtol=0)
+
+
+def test_the_memory_layout_of_a_picture_changes_no_digit(kl_folder, images):
+    codec = open_codec("it", str(kl_folder), {"device": "cpu"})
+    encoded = codec.encode(images)
+    turned = codec.encode(images.contiguous(memory_format=torch.channels_last))
+    assert torch.equal(turned.latents, encoded.latents)
+    read = replace(encoded, latents=encoded.latents.contiguous())
+    assert torch.equal(codec.decode(read), codec.decode(encoded))
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
