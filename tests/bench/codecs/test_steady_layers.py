@@ -35,6 +35,17 @@ def of_each_count(layer: nn.Module, values: Tensor) -> list[Tensor]:
     return found
 
 
+def made_steady(layer: nn.Module, values: Tensor, **tolerance: float) -> Tensor:
+    """Return what a layer gives for any number of threads, close to what it gave before."""
+    expected = layer.requires_grad_(False)(values)
+    steady(layer)
+    first, *others = of_each_count(layer, values)
+    assert torch.get_num_threads() == THREADS[-1]
+    assert all(torch.equal(first, other) for other in others)
+    assert torch.allclose(first, expected, **{"rtol": 0, "atol": 0, **tolerance})
+    return first
+
+
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize(
     ("channels", "height", "width"), [((16, 32), 64, 96), ((64, 16), 33, 50), ((3, 4), 7, 5)]
@@ -43,25 +54,16 @@ def test_a_1x1_convolution_is_the_same_for_any_threads(
     channels: tuple[int, int], height: int, width: int, bias: bool
 ) -> None:
     torch.manual_seed(0)
-    layer = nn.Conv2d(*channels, 1, bias=bias).requires_grad_(False)
-    values = seeded(2, channels[0], height, width)
-    expected = layer(values)
-    steady(layer)
-    first, *others = of_each_count(layer, values)
-    assert all(torch.equal(first, other) for other in others)
-    assert torch.allclose(first, expected, rtol=0, atol=1e-5)
-    assert first.is_contiguous()
+    layer = nn.Conv2d(*channels, 1, bias=bias)
+    found = made_steady(layer, seeded(2, channels[0], height, width), atol=1e-5)
+    assert found.is_contiguous()
 
 
 @pytest.mark.parametrize("count", [7, 60_000, 104_544, 131_072, 200_001])
 def test_silu_is_the_same_for_any_threads(count: int) -> None:
     values = seeded(1, 1, 1, count) * 4
     layer = nn.SiLU()
-    expected = layer(values)
-    steady(layer)
-    first, *others = of_each_count(layer, values)
-    assert all(torch.equal(first, other) for other in others)
-    assert torch.allclose(first, expected, rtol=1e-6, atol=0)
+    made_steady(layer, values, rtol=1e-6)
     turned = values.expand(2, 2, 2, count).transpose(1, 3)
     assert torch.equal(layer(turned), torch.nn.functional.silu(turned))
 
@@ -83,39 +85,20 @@ LAYERS = [
 
 @pytest.mark.parametrize(("layer", "size"), LAYERS)
 def test_a_convolution_is_the_same_for_any_threads(layer: nn.Conv2d, size: tuple[int, int]) -> None:
-    values = seeded(1, layer.in_channels, *size)
-    expected = layer(values)
-    steady(layer.requires_grad_(False))
-    first, *others = of_each_count(layer, values)
-    assert torch.get_num_threads() == THREADS[-1]
-    assert all(torch.equal(first, other) for other in others)
-    assert torch.allclose(first, expected, rtol=0, atol=1e-4)
+    made_steady(layer, seeded(1, layer.in_channels, *size), atol=1e-4)
 
 
 @pytest.mark.parametrize(("rows", "width"), [(420, 24), (676, 512)])
 def test_a_linear_layer_is_the_same_for_any_threads(rows: int, width: int) -> None:
-    layer = nn.Linear(width, width).requires_grad_(False)
-    values = seeded(1, rows, width)
-    expected = layer(values)
-    steady(layer)
-    first, *others = of_each_count(layer, values)
-    assert torch.get_num_threads() == THREADS[-1]
-    assert all(torch.equal(first, other) for other in others)
-    assert torch.allclose(first, expected, rtol=0, atol=1e-4)
+    made_steady(nn.Linear(width, width), seeded(1, rows, width), atol=1e-4)
 
 
 def test_root_mean_square_normalisation_is_the_same_for_any_threads() -> None:
     from diffusers.models.normalization import RMSNorm
 
-    layer = RMSNorm(256, eps=1e-5, elementwise_affine=True, bias=True).requires_grad_(False)
+    layer = RMSNorm(256, eps=1e-5, elementwise_affine=True, bias=True)
     # As channels of a picture lie.
-    values = seeded(1, 256, 14, 14).movedim(1, -1)
-    expected = layer(values)
-    steady(layer)
-    first, *others = of_each_count(layer, values)
-    assert torch.get_num_threads() == THREADS[-1]
-    assert all(torch.equal(first, other) for other in others)
-    assert torch.allclose(first, expected, rtol=0, atol=1e-5)
+    made_steady(layer, seeded(1, 256, 14, 14).movedim(1, -1), atol=1e-5)
 
 
 def test_where_there_is_work_for_them_all_threads_stay(monkeypatch: pytest.MonkeyPatch) -> None:
