@@ -13,7 +13,6 @@ from typing import Annotated, Any
 import typer
 
 from .errors import VaebenchError
-from .imports import uncollected
 
 SPEED_EXAMPLES = """Examples:
 
@@ -149,9 +148,8 @@ def ab(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Answer whether HEAD is slower than BASE by the threshold or more."""
-    with uncollected():
-        from .ab import EXIT_CODES
-        from .ab import ab as compare
+    from .ab import EXIT_CODES
+    from .ab import ab as compare
     from .progress import shown_progress
     from .suite import CodecSpec
 

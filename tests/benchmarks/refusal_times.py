@@ -12,31 +12,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import diffusers
 import torch
 from safetensors.torch import load_file, save_file
 
-
-def models() -> Iterator[Any]:
-    """Yield models of three classes; the last has 353 million parameters."""
-    yield diffusers.AutoencoderKL()
-    yield diffusers.AutoencoderTiny()
-    blocks = ["ResBlock"] * 3 + ["EfficientViTBlock"] * 3
-    of_half = {
-        "block_types": blocks,
-        "block_out_channels": (128, 256, 512, 512, 1024, 1024),
-        "qkv_multiscales": ((), (), (), (5,), (5,), (5,)),
-    }
-    halves = {f"{half}_{key}": of_half[key] for half in ("encoder", "decoder") for key in of_half}
-    layers = {
-        "encoder_layers_per_block": (2, 2, 2, 3, 3, 3),
-        "decoder_layers_per_block": (3,) * 6,
-    }
-    yield diffusers.AutoencoderDC(**halves, **layers)
+CLASSES = (diffusers.AutoencoderKL, diffusers.AutoencoderTiny, diffusers.AutoencoderDC)
+"""Each with its defaults."""
 
 
 def spoil(folder: Path) -> None:
@@ -65,17 +48,20 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     rounds = parser.parse_args().rounds
     with tempfile.TemporaryDirectory() as made:
-        for model in models():
-            name = type(model).__name__
+        for model_class in CLASSES:
+            name = model_class.__name__
             folder = Path(made, name)
+            model = model_class()
             model.save_pretrained(folder)
+            count = sum(parameter.numel() for parameter in model.parameters())
             spoil(folder)
             commands = [("run", "--codec", str(folder), "--out", str(Path(made, "run")))]
             if name == "AutoencoderTiny":
                 commands.append(("ab", str(folder), "demo-f8c4"))
             for command in commands:
                 took = [f"{seconds_of(*command):.1f}" for _ in range(rounds)]
-                print(f"{name}, {command[0]}: {', '.join(took)} s", flush=True)
+                told = f"{name} of {count / 1e6:.1f} million parameters, {command[0]}"
+                print(f"{told}: {', '.join(took)} s", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Checkpoints' latents and pixels, compared bit for bit across numbers of threads on a CPU.
+"""What checkpoints make of a picture, compared bit for bit across numbers of threads on a CPU.
 
     python tests/benchmarks/same_pictures.py demo-f8c4 ./my-vae --size 104 --size 328
     python tests/benchmarks/same_pictures.py --classes
