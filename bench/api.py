@@ -11,20 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import HistoryError, HistoryWarning
-from .imports import uncollected
-from .run_lock import writing_run
-from .store import (
-    StoredRun,
-    clean_up,
-    load_run,
-    read_record,
-    refuse_used_folder,
-    write_trend,
-)
+from .store.lock import writing_run
+from .store.run import StoredRun, clean_up, load_run, read_record, refuse_used_folder, write_trend
 from .suite import Suite
+from .timing.imports import uncollected
 
 if TYPE_CHECKING:
-    from .comparison_store import StoredComparison
+    from .compare.store import StoredComparison
 
 __all__ = ["DEFAULT_CODECS", "compare", "load_run", "report", "resume", "run", "score", "speed"]
 
@@ -70,7 +63,7 @@ def run(
     Raises: VaebenchError.
     """
     with uncollected():
-        from .evaluate import evaluate
+        from .scoring.evaluate import evaluate
 
     if suite is None:
         suite = Suite.create(**{"codecs": list(DEFAULT_CODECS), **fields})
@@ -89,7 +82,7 @@ def resume(
 
     Raises: VaebenchError.
     """
-    from .evaluate import resume as go_on
+    from .scoring.evaluate import resume as go_on
 
     with _held(folder, "run --resume") as folder:
         stored = go_on(folder, progress)
@@ -100,8 +93,8 @@ def _finish(suite: Suite, folder: Path, progress: Progress, history: str | None)
     """Time the codecs of a scored run where that was asked for, remember it, report it."""
     record = read_record(folder)
     if suite.speed is not None and not record.get("timed"):
-        from .plan import where_it_began
-        from .timing_run import add_timings
+        from .scoring.plan import where_it_began
+        from .timing.run import add_timings
 
         absolute = folder.absolute()
         with where_it_began(record):
@@ -126,7 +119,7 @@ def speed(
     Returns: the stored run; `.timings` is a DataFrame.
     Raises: VaebenchError.
     """
-    from .timing_run import measure_speed
+    from .timing.run import measure_speed
 
     if suite is None:
         suite = Suite.create(**{"codecs": list(DEFAULT_SPEED_CODECS), "speed": {}, **fields})
@@ -144,7 +137,7 @@ def _remember(folder: Path, history: str | None) -> None:
 
     A history that cannot be written is a warning: the run is there all the same.
     """
-    from .history import open_history, record_run, trend_of
+    from .store.history.database import open_history, record_run, trend_of
 
     try:
         opened = open_history(history)
@@ -171,12 +164,12 @@ def compare(
 
     Args:
         out: the new folder; comparisons/<date>-<baseline or first run> where none is given.
-        For the others see `vaebench.bench.compare.compare`.
+        For the others see `vaebench.bench.compare.comparison.compare`.
     Returns: the comparison; `.table` and `.per_image` are DataFrames.
     Raises: VaebenchError.
     """
     from ..reports import write_comparison_report
-    from .compare import compare as compare_runs
+    from .compare.comparison import compare as compare_runs
 
     stored = [load_run(folder) for folder in runs]
     name = baseline or stored[0].folder.name
@@ -204,7 +197,7 @@ def score(
 
     Raises: VaebenchError.
     """
-    from .rescore import add_metrics
+    from .scoring.rescore import add_metrics
 
     with _held(folder, "score") as folder:
         stored = add_metrics(load_run(folder), metrics, weights, progress)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .plots import PLOTS
-    from .tables import TABLES
+    from .tables.run import TABLES
 
 __all__ = ["PLOTS", "TABLES", "write_comparison_report", "write_report"]
 
@@ -35,7 +35,7 @@ def write_comparison_report(folder: str | Path) -> Path:
     Returns: the path of comparison.html.
     Raises: RunFolderError.
     """
-    from .comparison import write_comparison_report as write
+    from .write_comparison import write_comparison_report as write
 
     return write(Path(folder))
 
@@ -47,7 +47,7 @@ def __getattr__(name: str) -> Any:
 
         return PLOTS
     if name == "TABLES":
-        from .tables import TABLES
+        from .tables.run import TABLES
 
         return TABLES
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

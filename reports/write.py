@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..bench.errors import RunFolderError
-from ..bench.store import StoredRun, load_run, write_atomic
-from .html import Drawn, write_html
-from .markup import WRITERS
-from .plot_points import points_of
+from ..bench.store.run import StoredRun, load_run, write_atomic
+from .pages.run import Drawn, write_html
 from .plots import PLOTS, NothingToShowError, Plot, save
-from .tables import TABLES
+from .plots.points import points_of
+from .tables.run import TABLES
+from .tables.writers import WRITERS
 
 SubjectT = TypeVar("SubjectT")
 

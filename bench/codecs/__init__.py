@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import CodecError, unknown_name
 from ..records import Settings
-from .autoencoder import AUTOENCODER
+from .autoencoder.family import AUTOENCODER
 from .base import Codec, Family
 from .classical import AVIF, JPEG, JPEG2000, JPEGXL, PNG, RESIZE, WEBP
 from .pca import PCA
@@ -104,7 +104,7 @@ def _load(point: EntryPoint) -> Family:
 
 
 def _unknown_source(source: str, third_party: list[str], broken: list[str]) -> str:
-    from .sources import demo_names, looks_like_path
+    from .autoencoder.sources import demo_names, looks_like_path
 
     if Path(source).exists():
         told = (

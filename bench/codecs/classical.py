@@ -163,14 +163,14 @@ class FileCodec:
 
     def encode(self, images: Tensor) -> Encoded:
         """Write one file for each picture of [N, 3, H, W]; `nbits` are the files' bits."""
-        from .pixels import to_pil
+        from .tensors import to_pil
 
         payloads = tuple(self._write(image) for image in to_pil(images))
         return Encoded(nbits=tuple(8 * len(file) for file in payloads), payloads=payloads)
 
     def decode(self, encoded: Encoded) -> Tensor:
         """Read the pictures of the files, float32 [N, 3, H, W] in [0, 1]."""
-        from .pixels import from_pil
+        from .tensors import from_pil
 
         return from_pil([self._read(file) for file in _payloads(encoded, self.info.name)])
 
@@ -201,7 +201,7 @@ class ResizeCodec:
 
     def encode(self, images: Tensor) -> Encoded:
         """Shrink [N, 3, H, W]; `nbits` are 24 for each small pixel."""
-        from .pixels import to_pil
+        from .tensors import to_pil
 
         payloads: list[bytes] = []
         nbits: list[int] = []
@@ -214,7 +214,7 @@ class ResizeCodec:
 
     def decode(self, encoded: Encoded) -> Tensor:
         """Enlarge the small pictures, float32 [N, 3, H, W] in [0, 1]."""
-        from .pixels import from_pil
+        from .tensors import from_pil
 
         images: list[Image.Image] = []
         for payload in _payloads(encoded, self.info.name):

@@ -18,12 +18,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..errors import CodecError, ImageError
-from ..images import find_images
-from ..pixels import read_pixels
+from ..images.find import find_images
+from ..images.pixels import read_pixels
 from ..records import CodecInfo, Encoded, ImageRef
 from .base import Codec
+from .networks.placement import stored_bits
 from .pca import PcaSettings, Pictures
-from .placement import stored_bits
 
 _BLOCKS_AT_ONCE = 1 << 15
 

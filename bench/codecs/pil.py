@@ -15,9 +15,9 @@ from torch import Tensor
 
 from ..errors import CodecError
 from ..records import CodecInfo, Encoded
-from .latent_scaling import scale_latents, unscale_latents
-from .network import decode_latents, encode_images
-from .pixels import from_pil, to_pil
+from .autoencoder.network import decode_latents, encode_images
+from .autoencoder.scaling import scale_latents, unscale_latents
+from .tensors import from_pil, to_pil
 
 
 def pil_to_latents(image: Image.Image | Sequence[Image.Image], vae: Any) -> Tensor:

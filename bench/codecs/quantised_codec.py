@@ -12,9 +12,10 @@ from torch import Tensor
 
 from ..errors import CodecError
 from ..records import CodecInfo, Encoded, Settings
+from .autoencoder.codebook import from_indices, to_indices
+from .autoencoder.network import codebook_size
 from .base import Codec
-from .latent_codebook import from_indices, to_indices
-from .latent_stream import (
+from .latents.stream import (
     MAX_STEP,
     MIN_STEP,
     pack_indices,
@@ -23,7 +24,6 @@ from .latent_stream import (
     unpack_indices,
     unpack_latents,
 )
-from .network import codebook_size
 from .quantised import PREFIX
 from .settings import CodecSettings, Float, Int, read_settings
 

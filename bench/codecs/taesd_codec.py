@@ -23,10 +23,10 @@ from torch import Tensor, nn
 from ..errors import CodecError
 from ..records import CodecInfo, Encoded, Settings
 from .base import Codec
-from .placement import PlacementSettings, place, precision_notes, stored_bits, to_network
+from .networks.placement import PlacementSettings, place, precision_notes, stored_bits, to_network
+from .networks.weights import count_params, fingerprint, load_strict, read_weights
 from .settings import read_settings
 from .taesd import find_halves
-from .weights import count_params, fingerprint, load_strict, read_weights
 
 _CLAMP = 3.0
 _POOL_GROUPS = 4

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ...bench.store import StoredRun
+from ...bench.store.run import StoredRun
 from .distributions import distributions
 from .error_maps import error_maps
 from .latency import latency_by_batch, latency_by_size, stage_split

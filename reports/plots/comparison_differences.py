@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...bench.comparison_store import StoredComparison
+from ...bench.compare.store import StoredComparison
 from ...bench.records import WHOLE
-from ..comparison_rows import ComparedRow, compared_codecs, compared_rows
+from ..tables.comparison_rows import ComparedRow, compared_codecs, compared_rows
 from .comparison_panels import (
     BETTER_COLOUR,
     FEWEST_PICTURES,
@@ -22,16 +22,7 @@ from .comparison_panels import (
     stem_of,
     worth_drawing,
 )
-from .style import (
-    FAINT,
-    INK,
-    PAGE_WIDTH_IN,
-    NothingToShowError,
-    Plot,
-    new_figure,
-    shorten,
-    styled,
-)
+from .style import FAINT, INK, PAGE_WIDTH_IN, NothingToShowError, Plot, new_figure, shorten, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...bench.comparison_store import StoredComparison
-from ..comparison_rows import (
+from ...bench.compare.store import StoredComparison
+from ..tables.comparison_rows import (
     ComparedRow,
     compared_codecs,
     compared_regions,
@@ -16,16 +16,7 @@ from ..comparison_rows import (
     metric_columns,
 )
 from .comparison_panels import NOTHING_COMPARED
-from .style import (
-    FAINT,
-    INK,
-    PAGE_WIDTH_IN,
-    NothingToShowError,
-    Plot,
-    new_figure,
-    shorten,
-    styled,
-)
+from .style import FAINT, INK, PAGE_WIDTH_IN, NothingToShowError, Plot, new_figure, shorten, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ...bench.comparison_store import StoredComparison
-from ..comparison_rows import ComparedRow, differences_of
+from ...bench.compare.store import StoredComparison
+from ..tables.comparison_rows import ComparedRow, differences_of
 from .style import Plot
 
 BETTER_COLOUR = "#009E73"

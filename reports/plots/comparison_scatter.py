@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...bench.comparison_store import StoredComparison
+from ...bench.compare.store import StoredComparison
 from ...bench.records import WHOLE
-from ..columns import Column
-from ..comparison_rows import compared_codecs, differences_of, metric_columns
+from ..tables.columns import Column
+from ..tables.comparison_rows import compared_codecs, differences_of, metric_columns
 from .comparison_panels import NOTHING_COMPARED
 from .style import (
     FAINT,

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...bench.comparison_store import StoredComparison
-from ..comparison_rows import ComparedRow, compared_codecs, compared_rows
+from ...bench.compare.store import StoredComparison
+from ..tables.comparison_rows import ComparedRow, compared_codecs, compared_rows
 from .comparison_differences import TIED_COLOUR
 from .comparison_panels import (
     BETTER_COLOUR,

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...bench.store import StoredRun
-from ..columns import Column
-from ..tables import codec_names, finite_columns, whole_values
+from ...bench.store.run import StoredRun
+from ..tables.columns import Column
+from ..tables.run import codec_names, finite_columns, whole_values
 from .style import (
     FAINT,
     INK,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ...bench.store import StoredRun
-from ..columns import Column, primary_column
-from ..selection import error_scale, read_grey, read_rgb, shown_pictures
-from ..tables import codec_names, value_of, whole_values
+from ...bench.store.run import StoredRun
+from ..pictures.selection import error_scale, read_grey, read_rgb, shown_pictures
+from ..tables.columns import Column, primary_column
+from ..tables.run import codec_names, value_of, whole_values
 from .grid import Cell, Row, chunks, draw_rows
 from .style import NothingToShowError, Plot, styled
 

@@ -6,18 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ...bench.records import Timing
-from ...bench.store import StoredRun
-from ..reading import milliseconds
-from ..timings import STAGES, devices_of, size_text
-from .lines import (
-    Line,
-    cells_or_reason,
-    line_of,
-    lines_of,
-    on_device,
-    shared_text,
-    stem_of,
-)
+from ...bench.store.run import StoredRun
+from ..tables.reading import milliseconds
+from ..tables.timings import STAGES, devices_of, size_text
+from .lines import Line, cells_or_reason, line_of, lines_of, on_device, shared_text, stem_of
 from .panels import BY_BATCH, BY_SIZE, Quantity, draw_sweep
 from .style import FAINT, INK, PAGE_WIDTH_IN, NothingToShowError, Plot, new_figure, styled
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...bench.store import StoredRun
-from ..latent_health import CodecLatents, codecs_with_latents
-from ..reading import significant
-from ..tables import codec_names
+from ...bench.store.run import StoredRun
+from ..tables.latents import CodecLatents, codecs_with_latents
+from ..tables.reading import significant
+from ..tables.run import codec_names
 from .style import (
     FAINT,
     GRID,

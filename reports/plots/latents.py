@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ...bench.store import StoredRun
-from ..selection import latents_picture
-from ..tables import codec_names
+from ...bench.store.run import StoredRun
+from ..pictures.selection import latents_picture
+from ..tables.run import codec_names
 from .grid import Cell, Row, draw_rows
 from .style import NothingToShowError, Plot, styled
 

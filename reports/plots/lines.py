@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...bench.records import Timing
-from ...bench.store import StoredRun
-from ..tables import codec_names
-from ..timings import CPU, device_phrase, timed_cells
+from ...bench.store.run import StoredRun
+from ..tables.run import codec_names
+from ..tables.timings import CPU, device_phrase, timed_cells
 from .style import NothingToShowError, shorten
 
 NOT_TIMED = "the run was not timed"

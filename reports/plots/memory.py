@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...bench.records import Timing
-from ...bench.store import StoredRun
+from ...bench.store.run import StoredRun
 from .lines import cells_or_reason
 from .panels import BY_BATCH, BY_SIZE, Quantity, draw_sweep
 from .style import NothingToShowError, Plot, styled

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...bench.records import Timing
-from ...bench.store import StoredRun
-from ..timings import NEVER_SETTLED, STAGES, devices_of, remarks
+from ...bench.store.run import StoredRun
+from ..tables.timings import NEVER_SETTLED, STAGES, devices_of, remarks
 from .lines import (
     Line,
     cells_or_reason,

@@ -11,14 +11,14 @@ import numpy as np
 import pandas as pd
 
 from ...bench.records import Timing
-from ...bench.store import StoredRun
-from ..columns import Column
-from ..plot_points import picture_links
-from ..statistics import finite_mean
-from ..tables import codec_names, finite_columns, whole_values
-from ..timings import CPU, device_phrase, devices_of, size_text
+from ...bench.store.run import StoredRun
+from ..tables.columns import Column
+from ..tables.run import codec_names, finite_columns, whole_values
+from ..tables.statistics import finite_mean
+from ..tables.timings import CPU, device_phrase, devices_of, size_text
 from .lines import cells_or_reason, place_of
 from .panels import place_legend, scale_log
+from .points import picture_links
 from .style import (
     FAINT,
     PAGE_WIDTH_IN,

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import pandas as pd
 
-from ...bench.store import StoredRun
-from ..columns import Column, rate_columns
-from ..plot_points import picture_links
-from ..tables import codec_names, finite_columns, whole_values
+from ...bench.store.run import StoredRun
+from ..tables.columns import Column, rate_columns
+from ..tables.run import codec_names, finite_columns, whole_values
+from .points import picture_links
 from .style import (
     FAINT,
     PAGE_WIDTH_IN,

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ...bench.rd_store import StoredRd
-from ..columns import Column
-from ..rd_tables import curve_means, metric_columns, swept_codecs
+from ...bench.rate.store import StoredRd
+from ..tables.columns import Column
+from ..tables.rate import curve_means, metric_columns, swept_codecs
 from .style import (
     FAINT,
     INK,

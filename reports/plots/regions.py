@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ...bench.store import StoredRun
-from ..columns import Column, quality_columns
-from ..statistics import finite_mean
-from ..tables import codec_names, per_region, whole_values
+from ...bench.store.run import StoredRun
+from ..tables.columns import Column, quality_columns
+from ..tables.run import codec_names, per_region, whole_values
+from ..tables.statistics import finite_mean
 from .style import (
     INK,
     KIND_COLOURS,

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ...bench.store import StoredRun
-from ..columns import Column, primary_column
-from ..selection import Crop, error_scale, leading_crops, read_grey, read_rgb
-from ..tables import codec_names
+from ...bench.store.run import StoredRun
+from ..pictures.selection import Crop, error_scale, leading_crops, read_grey, read_rgb
+from ..tables.columns import Column, primary_column
+from ..tables.run import codec_names
 from .error_maps import map_range, scale_label
 from .grid import Cell, Row, chunks, draw_rows
 from .style import NothingToShowError, Plot, styled

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from ...bench.errors import VaebenchError
-from ...bench.store import write_atomic
+from ...bench.store.run import write_atomic
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

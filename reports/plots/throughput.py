@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...bench.records import Timing
-from ...bench.store import StoredRun
+from ...bench.store.run import StoredRun
 from .panels import BY_BATCH, Quantity, draw_sweep
 from .style import Plot, styled
 

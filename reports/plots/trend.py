@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ...bench.errors import VaebenchError
-from ...bench.store import StoredRun
-from ..reading import significant
+from ...bench.store.run import StoredRun
+from ..tables.reading import significant
 from .style import (
     FAINT,
     PAGE_WIDTH_IN,

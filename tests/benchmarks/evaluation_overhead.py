@@ -196,7 +196,7 @@ def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
 
 def machine() -> str:
     """Return processor, libraries and threads in a sentence."""
-    from vaebench.bench.environment import read_environment
+    from vaebench.bench.store.environment import read_environment
 
     told = read_environment()
     return (

@@ -33,9 +33,9 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from vaebench.bench.allocator import keep_freed_memory
 from vaebench.bench.codecs import Codec, open_codec
-from vaebench.bench.codecs.steady_layers import stock_layers
+from vaebench.bench.codecs.networks.steady_layers import stock_layers
+from vaebench.bench.timing.startup import keep_freed_memory
 from vaebench.metrics.trunk_weights import trunk_weights
 from vaebench.metrics.trunks import ALEX
 

@@ -190,8 +190,8 @@ def _with_checksums(data: bytearray) -> bytearray:
 def work(seed: int, first: int, last: int) -> None:
     """Try inputs in this process; tell each outcome as a line of JSON."""
     from vaebench.bench.errors import ImageError
-    from vaebench.bench.header_limits import MAX_PIXELS
-    from vaebench.bench.pixels import read_pixels
+    from vaebench.bench.images.files.limits import MAX_PIXELS
+    from vaebench.bench.images.pixels import read_pixels
 
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     pictures = seeds()

@@ -31,16 +31,16 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from vaebench.bench import api
-from vaebench.bench.compare import compare
+from vaebench.bench.compare.comparison import compare
 from vaebench.bench.errors import VaebenchError
-from vaebench.bench.history import open_history, trend
-from vaebench.bench.history_export import EXPORTS, export
-from vaebench.bench.history_listing import list_trends
-from vaebench.bench.rescore import add_metrics
-from vaebench.bench.run_parts import finished_images
-from vaebench.bench.sealed_json import SEAL
-from vaebench.bench.store import StoredRun, load_run
-from vaebench.reports.tables import TABLES
+from vaebench.bench.scoring.rescore import add_metrics
+from vaebench.bench.store.history.database import open_history, trend
+from vaebench.bench.store.history.export import EXPORTS, export
+from vaebench.bench.store.history.listing import list_trends
+from vaebench.bench.store.parts import finished_images
+from vaebench.bench.store.run import StoredRun, load_run
+from vaebench.bench.store.sealed import SEAL
+from vaebench.reports.tables.run import TABLES
 
 ASKED: dict[str, Any] = {
     "codecs": ["floor=pca:c=2,f=8", "jpeg:q=40", "webp:q=40"],

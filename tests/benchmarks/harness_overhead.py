@@ -28,11 +28,11 @@ from typing import Any
 import numpy as np
 import torch
 from vaebench.bench.codecs import open_codec
-from vaebench.bench.environment import read_environment
-from vaebench.bench.latency import Protocol, measure, stage_region, to_batch, warm_up
-from vaebench.bench.sample import sample_pixels
-from vaebench.bench.sweep import fixed_backends
-from vaebench.bench.timers import Region, Timer, make_timer
+from vaebench.bench.images.sample import sample_pixels
+from vaebench.bench.store.environment import read_environment
+from vaebench.bench.timing.latency import Protocol, measure, stage_region, to_batch, warm_up
+from vaebench.bench.timing.sweep import fixed_backends
+from vaebench.bench.timing.timers import Region, Timer, make_timer
 
 TURN = 5
 RESAMPLES = 2000

@@ -23,14 +23,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy import stats
-from vaebench.bench.paired import (
+from vaebench.bench.compare.statistics import (
     SIGNIFICANCE,
     compare_rows,
     holm,
     mean_intervals,
     verdict_of,
 )
-from vaebench.bench.store import load_run
+from vaebench.bench.store.run import load_run
 
 SIZES = (24, 200)
 ROWS_AT_ONCE = 200

@@ -25,7 +25,7 @@ import pandas as pd
 import torch
 import zstandard
 from vaebench.bench.codecs import Codec, open_codec
-from vaebench.bench.codecs.latent_stream import (
+from vaebench.bench.codecs.latents.stream import (
     Symbols,
     entropy_bits,
     header_bytes,
@@ -33,9 +33,9 @@ from vaebench.bench.codecs.latent_stream import (
     quantise,
     unpack_latents,
 )
-from vaebench.bench.images import find_images
-from vaebench.bench.pixels import read_pixels
-from vaebench.bench.reconstruct import reflect_pad
+from vaebench.bench.images.find import find_images
+from vaebench.bench.images.pixels import read_pixels
+from vaebench.bench.scoring.reconstruct import reflect_pad
 from vaebench.bench.suite import CodecSpec
 
 QUANTISERS: dict[str, dict[str, Any]] = {

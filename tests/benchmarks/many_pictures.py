@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 from vaebench.bench.records import REFERENCE, WHOLE, CodecInfo, Environment, ImageRef, Region
-from vaebench.bench.store import (
+from vaebench.bench.store.run import (
     create_run,
     picture_path,
     region_to_json,

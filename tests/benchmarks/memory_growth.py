@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 ALLOWED_RATIO = 1.10
-COMMAND = "from vaebench.bench.cli import main; main()"
+COMMAND = "from vaebench.bench.cli.app import main; main()"
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ import json
 import time
 from pathlib import Path
 
-from vaebench.bench.process_source import ProcessSource, Request, staged_harness
-from vaebench.bench.regression import draw_pair
 from vaebench.bench.suite import CodecSpec
+from vaebench.bench.timing.processes import ProcessSource, Request, staged_harness
+from vaebench.bench.timing.regression import draw_pair
 
 
 def main() -> None:

@@ -27,8 +27,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from scipy import stats
-from vaebench.bench.environment import read_environment
-from vaebench.bench.regression import Pair, Rule, verdict_of
+from vaebench.bench.store.environment import read_environment
+from vaebench.bench.timing.regression import Pair, Rule, verdict_of
 
 RULE = Rule()
 SAMPLES = RULE.looks[-1] * RULE.block

@@ -13,7 +13,7 @@ from collections import Counter
 
 import torch
 from torch import Tensor, nn
-from vaebench.bench.codecs.steady_layers import steady
+from vaebench.bench.codecs.networks.steady_layers import steady
 
 THREADS = (2, 3, 4, 5, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 CHANNELS = (3, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 320, 384, 512)

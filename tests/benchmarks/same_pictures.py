@@ -18,8 +18,8 @@ from typing import Any
 import diffusers
 import torch
 from vaebench.bench.codecs import Codec, open_codec
-from vaebench.bench.reconstruct import Reconstruction, reconstruct
-from vaebench.bench.sample import sample_pixels
+from vaebench.bench.images.sample import sample_pixels
+from vaebench.bench.scoring.reconstruct import Reconstruction, reconstruct
 
 THREADS = (2, 3, 8, 16, 64)
 SIZES = (64, 104, 200, 328)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from vaebench.bench.evaluate import evaluate
+from vaebench.bench.scoring.evaluate import evaluate
 from vaebench.bench.suite import Suite
 
 SETTINGS = ((1, 1), (2, 1), (2, 4), (3, 2), (16, 1), (64, 1))

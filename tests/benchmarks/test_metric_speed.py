@@ -30,8 +30,8 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor
-from vaebench.bench.allocator import keep_freed_memory
-from vaebench.bench.pictures import encode_png
+from vaebench.bench.store.pictures import encode_png
+from vaebench.bench.timing.startup import keep_freed_memory
 from vaebench.metrics import open_metric
 from vaebench.metrics.trunk_weights import trunk_weights
 from vaebench.metrics.trunks import ALEX

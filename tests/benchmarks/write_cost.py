@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 
-from vaebench.bench.atomic_write import write_atomic
+from vaebench.bench.store.atomic import write_atomic
 
 PICTURES, FILES, SIZE_BYTES, REPEATS = 30, 10, 500_000, 5
 DATA = os.urandom(SIZE_BYTES)

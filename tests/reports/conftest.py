@@ -24,7 +24,7 @@ from vaebench.bench.records import (
     Timing,
     Unavailable,
 )
-from vaebench.bench.store import (
+from vaebench.bench.store.run import (
     TREND_COLUMNS,
     StoredRun,
     create_run,

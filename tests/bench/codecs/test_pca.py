@@ -16,7 +16,7 @@ from vaebench.bench.codecs import CODECS, open_codec
 from vaebench.bench.codecs.pca import PCA, set_to_fit_on
 from vaebench.bench.codecs.pca_codec import PcaCodec, gather_moments
 from vaebench.bench.errors import CodecError
-from vaebench.bench.pixels import read_pixels
+from vaebench.bench.images.pixels import read_pixels
 from vaebench.bench.records import Encoded
 
 

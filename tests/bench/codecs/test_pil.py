@@ -4,7 +4,7 @@ import torch
 from diffusers import AutoencoderKL, AutoencoderKLWan, AutoencoderTiny
 from PIL import Image
 from vaebench.bench.codecs import latents_to_pil, open_codec, pil_to_latents
-from vaebench.bench.codecs.pixels import from_pil, to_pil
+from vaebench.bench.codecs.tensors import from_pil, to_pil
 from vaebench.bench.errors import CodecError
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from vaebench.bench.evaluate import evaluate
-from vaebench.bench.store import StoredRun, load_run
+from vaebench.bench.scoring.evaluate import evaluate
+from vaebench.bench.store.run import StoredRun, load_run
 from vaebench.bench.suite import Suite
-from vaebench.reports.html import write_html
+from vaebench.reports.pages.run import write_html
 from vaebench.reports.plots.rate import rate
 from vaebench.reports.write import write_plots
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from vaebench.bench.compare import compare
-from vaebench.reports.comparison_html import write_comparison_html
+from vaebench.bench.compare.comparison import compare
+from vaebench.reports.pages.comparison import write_comparison_html
 
 REASON = "needs axe-core; pip install axe-playwright-python"
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from vaebench.bench.store import StoredRun, load_run
-from vaebench.reports.html import write_html
+from vaebench.bench.store.run import StoredRun, load_run
+from vaebench.reports.pages.run import write_html
 from vaebench.reports.plots.rate import rate
 from vaebench.reports.write import write_plots
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from vaebench.bench.records import Region, SkippedImage
-from vaebench.bench.store import load_run
-from vaebench.reports.html import write_html
+from vaebench.bench.store.run import load_run
+from vaebench.reports.pages.run import write_html
 
 NASTY_PICTURE = "<img src=x onerror=alert(1)>.png"
 NASTY_REGION = """left "eye" 'of' </script><script>alert(2)</script>"""

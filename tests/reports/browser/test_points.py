@@ -7,9 +7,9 @@ import math
 import re
 from typing import Any
 
-from vaebench.reports.plot_points import points_of
+from vaebench.reports.plots.points import points_of
 from vaebench.reports.plots.rate import rate
-from vaebench.reports.tables import whole_values
+from vaebench.reports.tables.run import whole_values
 
 
 def points(run: Any) -> Any:

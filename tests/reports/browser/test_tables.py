@@ -8,8 +8,8 @@ import re
 from typing import Any
 
 import pytest
-from vaebench.reports.columns import primary_column
-from vaebench.reports.tables import codec_names, ranking, whole_values
+from vaebench.reports.tables.columns import primary_column
+from vaebench.reports.tables.run import codec_names, ranking, whole_values
 
 
 def scores(page: Any) -> Any:

@@ -14,15 +14,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from vaebench.bench.compare import compare
-from vaebench.bench.comparison_store import (
+from vaebench.bench.compare.comparison import compare
+from vaebench.bench.compare.store import (
     COMPARISON_COLUMNS,
     PER_IMAGE_COLUMNS,
     StoredComparison,
     load_comparison,
     write_comparison,
 )
-from vaebench.bench.store import StoredRun, load_run, read_record, write_record
+from vaebench.bench.store.run import StoredRun, load_run, read_record, write_record
 
 METRICS: tuple[dict[str, Any], ...] = (
     {"name": "psnr", "variant": "psnr/rgb8", "unit": "dB", "higher_is_better": True},

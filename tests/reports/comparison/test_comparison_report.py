@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from vaebench.bench.errors import RunFolderError
-from vaebench.reports.comparison import write_comparison_report
-from vaebench.reports.comparison_gallery import error_top
-from vaebench.reports.comparison_html import write_comparison_html
+from vaebench.reports.pages.comparison import write_comparison_html
+from vaebench.reports.pictures.comparison import error_top
+from vaebench.reports.write_comparison import write_comparison_report
 
 NASTY_CODEC = "<b>bold & co</b>"
 NASTY_PICTURE = "<img src=x onerror=alert(1)>.png"
@@ -172,6 +172,6 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(
 
 
 def test_the_report_loads_no_torch() -> None:
-    code = "import sys, vaebench.reports.comparison; print('torch' in sys.modules)"
+    code = "import sys, vaebench.reports.write_comparison; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False"]

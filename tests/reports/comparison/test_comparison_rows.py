@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from vaebench.reports.columns import Column
-from vaebench.reports.comparison_rows import ComparedRow, compared_rows, place_of
+from vaebench.reports.tables.columns import Column
+from vaebench.reports.tables.comparison_rows import ComparedRow, compared_rows, place_of
 
 
 def only(comparison: Any) -> ComparedRow:

@@ -7,12 +7,12 @@ import io
 import math
 from typing import Any
 
-from vaebench.reports.comparison_markup import to_csv, to_latex, to_markdown
-from vaebench.reports.comparison_tables import (
+from vaebench.reports.tables.comparison import (
     COMPARISON_TABLES,
     comparison_sections,
     comparison_table,
 )
+from vaebench.reports.tables.comparison_writers import to_csv, to_latex, to_markdown
 
 QUOTED = {
     "name": "SDXL_VAE",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vaebench.reports.comparison_words import headlines, left_out
+from vaebench.reports.pages.comparison_words import headlines, left_out
 
 
 def sentence(comparison: Any) -> str:

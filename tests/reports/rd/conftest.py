@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from vaebench.bench.rd_curves import delta_tables
-from vaebench.bench.rd_store import StoredRd, load_rd, write_rd
+from vaebench.bench.rate.curves import delta_tables
+from vaebench.bench.rate.store import StoredRd, load_rd, write_rd
 from vaebench.bench.records import MetricColumn
 
 PSNR = MetricColumn("psnr", "psnr/rgb8", "dB", True)

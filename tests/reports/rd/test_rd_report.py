@@ -3,8 +3,8 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 from vaebench.bench.errors import RunFolderError
-from vaebench.reports.rd import write_rd_report
-from vaebench.reports.rd_gallery import galleries
+from vaebench.reports.pictures.rate import galleries
+from vaebench.reports.write_rate import write_rd_report
 
 TABLES = ("bd", "best_at_rates", "curves", "rates", "equal_means")
 OUTSIDE = ("//", "http:", "https:", "ftp:", "data:", "javascript:")

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 from vaebench.bench.errors import RunFolderError
-from vaebench.bench.rd_store import BD_COLUMNS, BD_QUALITY_COLUMNS, RD_COLUMNS, load_rd
+from vaebench.bench.rate.store import BD_COLUMNS, BD_QUALITY_COLUMNS, RD_COLUMNS, load_rd
 
 
 def test_the_tables_have_the_promised_columns_and_read_back_as_written(make_rd):

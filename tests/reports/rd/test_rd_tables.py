@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from vaebench.reports.rd_tables import (
+from vaebench.reports.tables.rate import (
     bd_sections,
     best_at_rates,
     best_sections,

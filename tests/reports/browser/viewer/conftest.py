@@ -13,16 +13,11 @@ from urllib.parse import parse_qsl
 import numpy as np
 import pytest
 from PIL import Image
-from vaebench.bench.evaluate import evaluate
-from vaebench.bench.store import StoredRun, load_run
+from vaebench.bench.scoring.evaluate import evaluate
+from vaebench.bench.store.run import StoredRun, load_run
 from vaebench.bench.suite import Suite
-from vaebench.reports.page import SCRIPT_SOURCES, page_frame, render
-from vaebench.reports.viewer import (
-    SCRIPTS,
-    STYLES,
-    viewer_view,
-    write_viewer_files,
-)
+from vaebench.reports.render import SCRIPT_SOURCES, page_frame, render
+from vaebench.reports.viewer.viewer import SCRIPTS, STYLES, viewer_view, write_viewer_files
 
 PICTURE = "kodim23.png"
 NASTY_PICTURE = "<img src=x onerror=alert(1)>.png"

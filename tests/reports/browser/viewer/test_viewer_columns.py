@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from vaebench.bench.store import StoredRun
-from vaebench.reports.html import write_html
+from vaebench.bench.store.run import StoredRun
+from vaebench.reports.pages.run import write_html
 
 THREE = ("demo-f8c4-bfloat16", "demo-f8c16-bfloat16", "jpeg-q75")
 EIGHT = tuple(f"jpeg-quality-{place}0" for place in range(1, 9))

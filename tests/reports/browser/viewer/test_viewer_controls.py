@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from vaebench.bench.store import StoredRun
+from vaebench.bench.store.run import StoredRun
 
 JPEG, WEBP = "jpeg-q10", "webp-q50"
 PICTURE = "kodim23.png"

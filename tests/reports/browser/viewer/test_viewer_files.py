@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 from vaebench.bench.errors import RunFolderError
-from vaebench.bench.store import StoredRun, load_run
-from vaebench.reports import viewer
-from vaebench.reports.page import SCRIPT_SOURCES, page_frame, render
-from vaebench.reports.viewer_facts import Facts, kept_pictures
-from vaebench.reports.viewer_parts import latents_caption, latents_sheet, pixel_uri, thumbnail
+from vaebench.bench.store.run import StoredRun, load_run
+from vaebench.reports.render import SCRIPT_SOURCES, page_frame, render
+from vaebench.reports.viewer import viewer
+from vaebench.reports.viewer.facts import Facts, kept_pictures
+from vaebench.reports.viewer.parts import latents_caption, latents_sheet, pixel_uri, thumbnail
 
 PICTURE = "kodim23.png"
 NASTY_PICTURE = "<img src=x onerror=alert(1)>.png"

@@ -1,0 +1,5 @@
+"""`python -m vaebench.bench.cli`."""
+
+from . import main
+
+main()

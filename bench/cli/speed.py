@@ -1,0 +1,240 @@
+"""The commands about time: speed, ab, history."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..errors import VaebenchError
+
+SPEED_EXAMPLES = """Examples:
+
+vaebench speed
+
+vaebench speed --codec sd=./sd-vae --size 512 --size 1024 --batch 1 --batch 8 --dtype float16
+
+vaebench speed --codec sd=./sd-vae --stage decode --setting eager --setting compile
+"""
+AB_EXAMPLES = """Examples:
+
+vaebench ab ./vae-old ./vae-new --size 512 --threshold 3%
+
+vaebench ab ./vae ./vae:compile --stage decode --dtype float16
+
+vaebench ab ./vae ./vae --base-python ../venv-old/bin/python
+
+Exit code: 0 clean or faster, 1 regressed, 3 inconclusive, 2 wrong usage.
+"""
+HISTORY_EXAMPLES = """Examples:
+
+vaebench history
+
+vaebench history --codec sd --plot trend.png
+
+vaebench history --export pytest-benchmark --out history.json
+"""
+
+Codecs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--codec",
+        metavar="[NAME=]SPEC",
+        help="As for run; the demonstration checkpoints where none is named. Repeatable.",
+    ),
+]
+Sizes = Annotated[list[int] | None, typer.Option("--size", help="Side in px (512). Repeatable.")]
+Batches = Annotated[list[int] | None, typer.Option("--batch", help="Batch (1). Repeatable.")]
+Dtypes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--dtype",
+        help="float16, bfloat16, float32 (float16 on CUDA, else float32). Repeatable.",
+    ),
+]
+Stages = Annotated[
+    list[str] | None,
+    typer.Option("--stage", help="encode, decode, roundtrip (all three). Repeatable."),
+]
+Modes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--setting",
+        help="eager, channels_last, compile, channels_last+compile (eager). Repeatable.",
+    ),
+]
+History = Annotated[
+    str | None,
+    typer.Option(
+        "--history",
+        metavar="PATH|URL|off",
+        help="SQLite file or postgresql:// URL ($VAEBENCH_HISTORY, else in the user's data).",
+    ),
+]
+
+
+def typed_command() -> str:
+    """Return the command as it was typed, for the run's provenance, without passwords."""
+    typed = shlex.join(["vaebench", *map(_without_password, sys.argv[1:])])
+    # Names of files may be no UTF-8, but what is kept is.
+    return typed.encode(errors="backslashreplace").decode()
+
+
+def _without_password(argument: str) -> str:
+    # Up to the last @: one in the password may stand unescaped, as may a space or a slash.
+    argument = re.sub(r"((?::/+|postgres\w*:)[^/@:]*):.*@", r"\1:***@", argument, flags=re.DOTALL)
+    return re.sub(r"(password=)[^&]*", r"\1***", argument)
+
+
+def speed(
+    codec: Codecs = None,
+    size: Sizes = None,
+    batch: Batches = None,
+    dtype: Dtypes = None,
+    stage: Stages = None,
+    setting: Modes = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The new run folder (runs/<date>-speed).")
+    ] = None,
+    history: History = None,
+) -> None:
+    """Time encoding and decoding: every codec, size, batch, precision, stage and setting."""
+    from .. import api
+    from ..suite import Suite
+    from .listing import summarise
+    from .progress import shown_progress
+
+    asked: dict[str, Any] = {
+        "sizes": size,
+        "batches": batch,
+        "dtypes": dtype,
+        "stages": stage,
+        "modes": setting,
+    }
+    given = {key: value for key, value in asked.items() if value}
+    suite = Suite.create(codecs=codec or list(api.DEFAULT_SPEED_CODECS), speed=given)
+    with shown_progress() as progress:
+        command = typed_command()
+        stored = api.speed(suite, out, progress, command, history)
+    for line in summarise(stored):
+        typer.echo(line)
+
+
+def ab(
+    base: Annotated[str, typer.Argument(metavar="BASE", help="A codec, as for run --codec.")],
+    head: Annotated[str, typer.Argument(metavar="HEAD", help="The codec that may be slower.")],
+    threshold: Annotated[
+        str, typer.Option("--threshold", help="The slowdown that matters.")
+    ] = "3%",
+    size: Annotated[int, typer.Option("--size", help="Side in px.")] = 512,
+    batch: Annotated[int, typer.Option("--batch", help="Batch.")] = 1,
+    dtype: Annotated[
+        str | None,
+        typer.Option("--dtype", help="float16, bfloat16, float32 (float16 on CUDA, else float32)."),
+    ] = None,
+    stage: Annotated[str, typer.Option("--stage", help="encode, decode or roundtrip.")] = "decode",
+    base_python: Annotated[
+        Path | None, typer.Option("--base-python", help="The interpreter that runs BASE.")
+    ] = None,
+    head_python: Annotated[
+        Path | None, typer.Option("--head-python", help="The interpreter that runs HEAD.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Answer whether HEAD is slower than BASE by the threshold or more."""
+    from ..suite import CodecSpec
+    from ..timing.ab import EXIT_CODES
+    from ..timing.ab import ab as compare
+    from .progress import shown_progress
+
+    with shown_progress() as progress:
+        result = compare(
+            CodecSpec.parse(base),
+            CodecSpec.parse(head),
+            stage=stage,
+            size=size,
+            batch=batch,
+            dtype=dtype,
+            threshold=read_share(threshold),
+            base_python=base_python,
+            head_python=head_python,
+            progress=progress,
+        )
+    if as_json:
+        typer.echo(json.dumps(result.to_dict(), indent=1))
+    else:
+        for line in result.sentences():
+            typer.echo(line)
+    raise typer.Exit(EXIT_CODES[result.decision.verdict])
+
+
+class ExportFormat(StrEnum):
+    """What `vaebench history --export` writes."""
+
+    PYTEST_BENCHMARK = "pytest-benchmark"
+    CSV = "csv"
+    GITHUB_ACTION_BENCHMARK = "github-action-benchmark"
+
+
+def history(
+    history: History = None,
+    codec: Annotated[str | None, typer.Option("--codec", help="Of this codec alone.")] = None,
+    last: Annotated[
+        int | None, typer.Option("--last", min=1, help="The newest of each cell alone.")
+    ] = None,
+    export: Annotated[
+        ExportFormat | None, typer.Option("--export", help="Write this instead of a listing.")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="Draw the trends into this .png or .svg.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Where --export writes (the terminal).")
+    ] = None,
+) -> None:
+    """List the trend of each cell that was ever measured, with suspected steps marked."""
+    from ..store.atomic import write_output
+    from ..store.history.database import open_history, trend
+    from ..store.history.listing import list_trends
+
+    opened = open_history(history, to_read=True)
+    if opened is None:
+        raise VaebenchError("The history is off. Pass --history PATH, or a postgresql:// URL.")
+    frame = opened.read(codec=codec, last=last)
+    if export is not None:
+        from ..store.history.export import export as exported
+
+        text = exported(frame, export.value)
+        if out is None:
+            typer.echo(text)
+        else:
+            write_output(out, text.encode())
+        return
+    for line in list_trends(trend(frame)):
+        typer.echo(line)
+    if plot is not None:
+        from ...reports.plots.trend import write_trend
+
+        # Behind a link, as other files that were named.
+        write_trend(trend(frame), plot.resolve() if plot.is_symlink() else plot)
+        typer.echo(f"Plot: {plot}")
+
+
+def read_share(text: str) -> float:
+    """Return the share that `3%` or `0.03` means.
+
+    Raises: VaebenchError where it is none, or not between 0 and 100 %.
+    """
+    try:
+        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        share = -1.0
+    if not 0 < share < 1:
+        raise VaebenchError(f"The threshold {text!r} is no share of 0 to 100 %. Write, say, 3%.")
+    return share

@@ -1,0 +1,1 @@
+"""A diffusers checkpoint: found, its class told, loaded strictly, called."""

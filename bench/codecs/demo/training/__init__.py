@@ -1,0 +1,1 @@
+"""How the demonstration checkpoints were trained; not part of the wheel."""

@@ -1,0 +1,1 @@
+"""Latents as bytes: quantised, modelled, range-coded, and decoded from those bytes alone."""

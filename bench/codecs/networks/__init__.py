@@ -1,0 +1,1 @@
+"""What networks share: weights from files, devices, the same digits whatever the threads."""

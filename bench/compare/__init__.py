@@ -1,0 +1,1 @@
+"""Questions to stored runs: better or worse, how surely, on which pictures."""

@@ -1,0 +1,1 @@
+"""Which variant of a metric gives a quoted figure."""

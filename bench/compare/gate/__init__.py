@@ -1,0 +1,1 @@
+"""Rules about quality and time, decided: pass, fail or inconclusive."""

@@ -1,0 +1,185 @@
+"""The comparison folder: written once by `compare`, read as DataFrames by the report and the gate.
+
+comparison.json holds what was compared, what could not be and why; comparison.parquet holds one
+row a codec, region and metric; per_image.parquet the values behind each row. comparison.json is
+written last, so that a folder which has one is whole; then comparison.html is made of it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ..errors import RunFolderError
+from ..store.atomic import remove_leftovers, write_json
+from ..store.lock import LOCK_NAME
+from ..store.tables import read_table, write_table
+
+COMPARISON_SCHEMA_VERSION = 1
+
+COMPARISON_COLUMNS = (
+    "codec",
+    "baseline",
+    "region",
+    "metric",
+    "variant",
+    "n_images",
+    "mean_diff",
+    "ci_low",
+    "ci_high",
+    "p_holm",
+    "smallest_detectable",
+    "verdict",
+    "share_won",
+    "unit",
+    "margin",
+    "p",
+    "baseline_mean",
+    "codec_mean",
+    "note",
+)
+"""One row a codec, region (`whole` or a kind) and metric. Differences are codec minus baseline in
+the metric's unit; NaN where a number could not be had, `note` then says why. `margin` is NaN for
+a metric that is never called the same."""
+
+PER_IMAGE_COLUMNS = (
+    "codec",
+    "baseline",
+    "region",
+    "metric",
+    "variant",
+    "unit",
+    "image_id",
+    "baseline_value",
+    "codec_value",
+    "difference",
+)
+"""One row a picture of a row of the table; `image_id` is the baseline's. `difference` is ±inf where
+one side alone is +inf, and 0 where both are."""
+
+_WHOLE_NUMBERS = ("n_images",)
+_NUMBERS = (
+    "mean_diff",
+    "ci_low",
+    "ci_high",
+    "p_holm",
+    "smallest_detectable",
+    "share_won",
+    "margin",
+    "p",
+    "baseline_mean",
+    "codec_mean",
+    "baseline_value",
+    "codec_value",
+    "difference",
+)
+
+
+PICTURES = "pictures"
+_TABLES = ("comparison.parquet", "per_image.parquet")
+_RECORD = "comparison.json"
+_MADE = (PICTURES, *_TABLES)
+_REPORTED = (_RECORD, "tables", "plots", "thumbnails", "viewer")
+"""What is there before comparison.html is."""
+
+_KEPT_PICTURE = re.compile(r"[0-9a-f]{20}\.png")
+
+
+@dataclass(frozen=True)
+class StoredComparison:
+    """A comparison read back: `record` is comparison.json, the tables have the columns above."""
+
+    folder: Path
+    record: dict[str, Any]
+    table: pd.DataFrame
+    per_image: pd.DataFrame
+
+
+def clear_comparison(folder: Path) -> None:
+    """Empty a folder, which this process holds, of what a stopped comparison left in it.
+
+    Raises: RunFolderError where it holds anything else, or a comparison that has its page.
+    """
+    if (folder / "comparison.html").is_file():
+        raise RunFolderError(
+            f"Cannot write a comparison into {folder}: it holds one already. Choose another --out."
+        )
+    remove_leftovers(folder)
+    found = [path for path in folder.iterdir() if path.name != LOCK_NAME]
+    pictures = list((folder / PICTURES).iterdir()) if (folder / PICTURES).is_dir() else []
+    # Folders of these names alone may be anybody's.
+    expected = (*_MADE, *_REPORTED) if _record_path(folder).is_file() else _MADE
+    if not (
+        all(path.name in expected for path in found)
+        and all(_KEPT_PICTURE.fullmatch(path.name) for path in pictures)
+    ):
+        raise RunFolderError(
+            f"Cannot write a comparison into {folder}: it is not an empty folder. "
+            "Choose another --out."
+        )
+    for path in (*pictures, *(path for path in found if path.is_file())):
+        path.unlink()
+
+
+def write_comparison(
+    folder: Path, record: dict[str, Any], table: pd.DataFrame, per_image: pd.DataFrame
+) -> None:
+    """Write both tables, then comparison.json."""
+    write_table(folder / _TABLES[0], table, _schema(COMPARISON_COLUMNS))
+    write_table(folder / _TABLES[1], per_image, _schema(PER_IMAGE_COLUMNS))
+    write_json(_record_path(folder), record)
+
+
+def load_comparison(folder: str | Path) -> StoredComparison:
+    """Read a comparison folder.
+
+    Raises: RunFolderError where there is none, it is damaged, or of a newer schema.
+    """
+    folder = Path(folder)
+    path = _record_path(folder)
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RunFolderError(
+            f"{folder} is no comparison folder: it has no readable comparison.json "
+            f"({error.strerror}). Give the folder that `vaebench compare` wrote."
+        ) from error
+    except ValueError as error:
+        raise RunFolderError(f"{path} is damaged: {error}. Compare the runs again.") from error
+    version = record.get("schema_version") if isinstance(record, dict) else None
+    if not isinstance(version, int) or version > COMPARISON_SCHEMA_VERSION:
+        raise RunFolderError(
+            f"{path} has schema version {version}, this vaebench reads up to "
+            f"{COMPARISON_SCHEMA_VERSION}. Install a newer vaebench."
+        )
+    return StoredComparison(
+        folder,
+        record,
+        _read_table(folder / _TABLES[0], COMPARISON_COLUMNS),
+        _read_table(folder / _TABLES[1], PER_IMAGE_COLUMNS),
+    )
+
+
+def _record_path(folder: Path) -> Path:
+    return folder / _RECORD
+
+
+def _schema(columns: tuple[str, ...]) -> Any:
+    import pyarrow as pa
+
+    types = {
+        **dict.fromkeys(_WHOLE_NUMBERS, pa.int64()),
+        **dict.fromkeys(_NUMBERS, pa.float64()),
+    }
+    return pa.schema([(name, types.get(name, pa.string())) for name in columns])
+
+
+def _read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+    if not path.is_file():
+        raise RunFolderError(f"Cannot read {path}: it is not there. Compare the runs again.")
+    return read_table(path, columns)

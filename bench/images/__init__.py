@@ -1,0 +1,1 @@
+"""Files to 8-bit sRGB pictures, and their regions."""

@@ -1,0 +1,1 @@
+"""Reading one file; the one door is `decode.read_samples`."""

@@ -1,0 +1,232 @@
+"""A picture file's first frame as it is stored: no colour converted, nothing cut to 8 bits."""
+
+from __future__ import annotations
+
+import errno
+import functools
+import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import replace
+from io import SEEK_END, BufferedReader, BytesIO, FileIO
+from pathlib import Path
+from stat import S_ISDIR, S_ISREG
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from ...errors import ImageError
+from .jpeg import check_last_scan, check_scans
+from .limits import MAX_PIXELS, TOO_LARGE, is_slow, refuse_by_header, unidentified
+from .modes import Samples, from_ios, to_samples
+from .png import SoundPNG, check_icon, check_png, still_png
+from .pnm import pnm_samples
+from .tiff import check_strips
+
+Source = Path | bytes
+
+MOST_READS = 1_000_000
+_READS_A_PIXEL = 2
+"""Granted besides to a decoder that is written in Python: what QOI and run-lengths may take."""
+
+_JPEG, _ICONS = ("JPEG", "MPO"), ("ICO", "ICNS")
+
+# EPS would start Ghostscript; the others are stubs that Pillow recognises but cannot decode.
+_NO_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
+
+
+@functools.cache
+def picture_suffixes() -> frozenset[str]:
+    """Return the file suffixes, lower case with their dot, that can be read."""
+    registered = Image.registered_extensions()
+    # MPO is opened as the JPEG that it begins with.
+    readable = {*_readable_formats(), "MPO"}
+    return frozenset(suffix for suffix, name in registered.items() if name in readable)
+
+
+def read_samples(path: Path) -> Samples:
+    """Decode the first frame of a file.
+
+    Raises: ImageError, its message the reason, for anything that is not a whole picture.
+    """
+    try:
+        _refuse_no_file(path)
+        with _open(path) as image:
+            refuse_by_header(image, path)
+            kind, pixels = image.format, image.width * image.height
+            png = SoundPNG(notes=check_icon(image, path)) if kind in _ICONS else SoundPNG()
+        if kind == "PNG":
+            png = check_png(path)
+        if kind in _JPEG:
+            check_scans(path.read_bytes(), pixels)
+        try:
+            samples = _decode(png.rewritten or path, path)
+        except Exception:
+            still = still_png(path) if kind == "PNG" else None
+            if still is None:
+                raise
+            samples = _decode(still, path)
+            png = replace(png, notes=(*png.notes, "damaged animation left out"))
+    except ImageError:
+        raise
+    except Exception as error:
+        raise ImageError(f"Cannot read {path.name}: {_cause(error, path)}.") from error
+    if png.is_ios:
+        samples = from_ios(samples)
+    return replace(samples, notes=(*png.notes, *samples.notes))
+
+
+def _decode(source: Source, path: Path) -> Samples:
+    """Decode the file at `path`, from `source` where that is another form of it."""
+    with _open(source) as image:
+        if (plain := pnm_samples(image, path)) is not None:
+            return plain
+        raw_modes = _raw_modes(image)
+        is_tiff = image.format == "TIFF"
+        # Pillow turns a TIFF upright while it loads, and drops the tag.
+        stored = _orientation(image) if is_tiff else None
+        image.load()
+        if image.format in _JPEG:
+            check_last_scan(path.read_bytes(), image)
+        elif is_tiff:
+            check_strips(path, image)
+        samples = to_samples(image, raw_modes, lambda mode: _reread(source, mode), path.name)
+        turned = _orientation(image) if stored is None else stored
+        profile = image.info.get("icc_profile") or None
+        notes = [*samples.notes, *_frame_note(image, source), *_gamma_note(image, profile)]
+    if turned is None:
+        notes.append("broken EXIF ignored")
+    elif turned != 1:
+        notes.append(f"EXIF orientation {turned} applied")
+    orientation = 1 if is_tiff or turned is None else turned
+    return replace(samples, profile=profile, orientation=orientation, notes=tuple(notes))
+
+
+@contextmanager
+def _open(source: Source) -> Generator[Image.Image]:
+    """Open lazily, and silently: what Pillow warns of either is refused here or harms nothing."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        raw = BytesIO(source) if isinstance(source, bytes) else FileIO(source)
+        with (
+            _CountedReads(raw) as file,
+            Image.open(file, formats=_readable_formats()) as image,
+        ):
+            if is_slow(image):
+                file.most_reads += _READS_A_PIXEL * min(image.width * image.height, MAX_PIXELS)
+            yield image
+
+
+class _CountedReads(BufferedReader):
+    """A file that ends the endless: chains of empty frames, directories or blocks.
+
+    Reads are counted, not seconds, so that the same file has the same verdict everywhere. None is
+    given memory for more than the file holds, whatever a header claims.
+    """
+
+    def __init__(self, raw: BytesIO | FileIO) -> None:
+        super().__init__(raw)  # pyright: ignore[reportArgumentType]
+        self.most_reads = MOST_READS
+        self._reads = 0
+        self._size_bytes = self.seek(0, SEEK_END)
+        self.seek(0)
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._reads += 1
+        if self._reads > self.most_reads:
+            raise ValueError(f"it takes more than {self.most_reads} reads")
+        return super().read(-1 if size is None else min(size, self._size_bytes))
+
+
+def _refuse_no_file(path: Path) -> None:
+    """Refuse what would block or never end: a pipe, a device."""
+    mode = path.stat().st_mode
+    if not S_ISREG(mode):
+        what = "a folder" if S_ISDIR(mode) else "a pipe, socket or device"
+        raise ImageError(f"Cannot read {path.name}: it is {what}, not a picture's file.")
+
+
+@functools.cache
+def _readable_formats() -> tuple[str, ...]:
+    """Return the formats in the order in which Pillow tries them: the least particular last."""
+    Image.init()
+    return tuple(name for name in Image.ID if name not in _NO_PICTURES)
+
+
+def _cause(error: Exception, path: Path) -> str:
+    """Say in words why a file cannot be used.
+
+    Pillow's plugins raise whatever a damaged file trips: SyntaxError, struct.error, TypeError, …
+    """
+    match error:
+        case FileNotFoundError():
+            return "it is a link to no file" if path.is_symlink() else "there is no such file"
+        case PermissionError():
+            return "reading it is not permitted"
+        case OSError(errno=errno.ELOOP):
+            return "it is a link to itself"
+        case UnidentifiedImageError():
+            return unidentified(path)
+        case Image.DecompressionBombError():
+            return TOO_LARGE
+        case MemoryError():
+            return "memory ran out"
+        case _ if "MAX_TEXT_CHUNK" in str(error) or "MAX_TEXT_MEMORY" in str(error):
+            return "a text or colour profile in it unpacks to more than 1 MB"
+        case AssertionError() | KeyError():
+            return "it is damaged or cut short (something that it refers to is missing)"
+        case _:
+            detail = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+            return f"it is damaged or cut short ({detail})"
+
+
+def _raw_modes(image: Image.Image) -> tuple[str, ...]:
+    """Return the raw mode of each of the file's tiles, before loading consumes them."""
+    tiles: list[Any] = getattr(image, "tile", [])
+    modes = (tile[3] if isinstance(tile[3], str) else (tile[3] or ("",))[0] for tile in tiles)
+    return tuple(mode for mode in modes if isinstance(mode, str))
+
+
+def _orientation(image: Image.Image) -> int | None:
+    """Return the EXIF orientation; None where the EXIF cannot be read."""
+    try:
+        value = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except MemoryError:
+        raise
+    except Exception:
+        return None
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _frame_note(image: Image.Image, source: Source) -> list[str]:
+    # Asked of the picture itself, a property would count them here, and may fail.
+    if not (hasattr(type(image), "n_frames") or "n_frames" in vars(image)):
+        return []
+    try:
+        with _open(source) as again:
+            count: int = getattr(again, "n_frames", 1)
+    except Exception:
+        # A damaged later frame does not matter: only the first is used, and it has been decoded.
+        return ["first of several frames (the count is unreadable)"]
+    return [f"first of {count} frames"] if count > 1 else []
+
+
+def _gamma_note(image: Image.Image, profile: bytes | None) -> list[str]:
+    gamma = image.info.get("gamma")
+    if profile or "srgb" in image.info or not isinstance(gamma, float):
+        return []
+    return [f"PNG gamma {gamma:.5g} not applied"] if abs(gamma - 0.45455) > 0.005 else []
+
+
+def _reread(source: Source, raw_mode: str) -> NDArray[Any]:
+    """Decode the file once more, unpacking its samples as another raw mode."""
+    with _open(source) as image:
+        opened: Any = image
+        opened.tile = [
+            tile._replace(args=raw_mode if isinstance(tile[3], str) else (raw_mode, *tile[3][1:]))
+            for tile in opened.tile
+        ]
+        image.load()
+        return np.asarray(image)

@@ -1,0 +1,317 @@
+"""Image sets: find the files, name them, hash them, and try each once."""
+
+from __future__ import annotations
+
+import functools
+import glob
+import hashlib
+import itertools
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ImageError, visible
+from ..records import ImageRef, SkippedImage
+from .files.decode import picture_suffixes
+from .pixels import Pixels, background_rgb, read_pixels
+from .region_files import MASK_SUFFIX
+from .sample import SAMPLE, sample_paths
+
+_LOOSE_SET = "files"
+_LONGEST_NAME_BYTES = 251
+"""What a suffix leaves of the 255 bytes that file systems give a name."""
+_LONGEST_ID_BYTES = 2048
+"""Half of what Linux takes as a path; the other is for the run's folder and the codec's."""
+_KEPT_SUFFIXES = (".png", ".npy")
+"""What a run adds to an id: of reconstructions and error maps, and of latents."""
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """The pictures that can be used and the files that cannot, each in the order of their ids."""
+
+    images: tuple[ImageRef, ...]
+    skipped: tuple[SkippedImage, ...]
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A file of a set, before it is opened; `path` is absolute."""
+
+    image_set: str
+    image_id: str
+    path: Path
+
+
+def find_images(
+    sources: Sequence[str],
+    background: str = "#ffffff",
+    progress: Callable[[int, int], None] | None = None,
+    seen: Callable[[str, NDArray[np.uint8]], None] | None = None,
+) -> ImageSet:
+    """Find, hash and try the pictures of any number of sources.
+
+    A source is a folder (searched with its subfolders; hidden files and folders, run folders,
+    region masks and files without a picture's suffix are left out), a glob (the same are left
+    out), a list file (`.txt`: a path on each line, relative to the file; # starts a comment), a
+    single file, or the word `sample`. A file that several sources name is taken once. `progress`
+    is told how many files of how many have been tried, and `seen` the path and pixels of each
+    picture.
+
+    An id is the path below the folder, below the fixed part of the glob, or below the list file;
+    a single file's is its name. Where two files would share one, their set's name goes before it,
+    and single files get as much of their path as tells them apart.
+
+    Raises: ImageError for a source that matches nothing and for an impossible background. What
+        cannot be read is no error: it is in `skipped`, with the reason.
+    """
+    background_rgb(background)
+    found = _unique_ids(_collect(sources))
+    taken = {file.image_id + suffix for file in found for suffix in _KEPT_SUFFIXES}
+    images: list[ImageRef] = []
+    skipped: list[SkippedImage] = []
+    for done, file in enumerate(sorted(found, key=lambda file: file.image_id)):
+        if progress:
+            progress(done, len(found))
+        place = (visible(file.image_id), visible(file.image_set), visible(str(file.path)))
+        try:
+            _refuse_name(file, taken)
+            pixels, digest = _read(file.path, background)
+        except (ImageError, OSError) as error:
+            skipped.append(SkippedImage(*place, reason=str(error)))
+        else:
+            if seen:
+                seen(str(file.path), pixels.rgb)
+            height, width = pixels.rgb.shape[:2]
+            images.append(ImageRef(*place, digest, width, height, pixels.notes))
+    if progress:
+        progress(len(found), len(found))
+    return ImageSet(tuple(images), tuple(skipped))
+
+
+def _refuse_name(file: _Found, taken: set[str]) -> None:
+    """Refuse a picture whose id cannot name the files that a run keeps of it.
+
+    `taken` are the names that a run gives to files of any picture: none can be a folder as well.
+    """
+    path = PurePath(file.image_id)
+    shown = visible(path.name)
+    try:
+        name_bytes, id_bytes = len(path.name.encode()), len(file.image_id.encode())
+        str(file.path).encode()
+    except UnicodeEncodeError as error:
+        raise ImageError(f"Cannot use {shown}: its name is no valid UTF-8. Rename it.") from error
+    if visible(str(file.path)) != str(file.path):
+        raise ImageError(
+            f"Cannot use {shown}: its path holds a character that steers a terminal. Rename it."
+        )
+    if name_bytes > _LONGEST_NAME_BYTES:
+        raise ImageError(
+            f"Cannot use {shown}: its name has {name_bytes} bytes, and a run can keep pictures of "
+            f"names up to {_LONGEST_NAME_BYTES}. Rename it."
+        )
+    if id_bytes > _LONGEST_ID_BYTES:
+        raise ImageError(
+            f"Cannot use {shown}: its path below the set has {id_bytes} bytes, and a run can keep "
+            f"pictures of paths up to {_LONGEST_ID_BYTES}. Name a folder nearer to it."
+        )
+    for folder in map(PurePath.as_posix, path.parents):
+        if folder in taken:
+            owner, suffix = folder[:-4], folder[-4:]
+            raise ImageError(
+                f"Cannot use {shown}: a run keeps a file {folder} of the picture {owner}, where "
+                f"this one's folder would be. Name the folder without {suffix}."
+            )
+
+
+def _read(path: Path, background: str) -> tuple[Pixels, str]:
+    """Return a picture and the hash of the file that it was decoded from."""
+    before = _stamp(path)
+    pixels, digest = read_pixels(path, background), file_sha256(path)
+    if _stamp(path) != before:
+        raise ImageError(f"Cannot use {path.name}: it was changed while it was read.")
+    return pixels, digest
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    """Return what tells whether a file was changed; None where reading it says why it cannot be."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes. Raises: OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _collect(sources: Sequence[str]) -> list[_Found]:
+    """Return the files of all sources, each once, with ids that may still collide."""
+    found: dict[Path, _Found] = {}
+    sets: Counter[str] = Counter()
+    for source in sources:
+        try:
+            name, files = _read_source(source)
+        except OSError as error:
+            raise ImageError(
+                f"Cannot look for pictures in {source!r}: {error.strerror}. Check the path and "
+                "its rights."
+            ) from error
+        except (ValueError, RuntimeError) as error:
+            # pathlib's for a pattern like a**, and for the home of a user that there is not.
+            detail = str(error).rstrip(".")
+            raise ImageError(
+                f"Cannot look for pictures in {source!r}: {detail}. Name a folder, glob, list "
+                "(.txt) or file."
+            ) from error
+        if not files:
+            raise ImageError(
+                f"No picture in {source!r}: expected a folder, glob, list (.txt) or file of "
+                f"pictures, or {SAMPLE!r}."
+            )
+        if name != _LOOSE_SET:
+            sets[name] += 1
+            if sets[name] > 1:
+                name = f"{name}-{sets[name]}"
+        for image_id, path in files:
+            found.setdefault(path, _Found(name, image_id, path))
+    return list(found.values())
+
+
+def _read_source(source: str) -> tuple[str, list[tuple[str, Path]]]:
+    """Return a set's name, and the id and absolute path of each of its files."""
+    if source == SAMPLE:
+        return SAMPLE, [(path.name, path) for path in sample_paths()]
+    path = _absolute(Path(source).expanduser())
+    if path.is_dir():
+        return path.name or _LOOSE_SET, _below(path, _walk(path))
+    if path.is_file():
+        if path.suffix.lower() == ".txt":
+            return path.stem, _below(path.parent, _listed(path))
+        return _LOOSE_SET, [(path.name, path)]
+    if glob.has_magic(source):
+        fixed = _fixed_part(path)
+        matches = fixed.glob(str(path.relative_to(fixed)))
+        is_run = functools.cache(_is_run)
+        files = (
+            file
+            for file in matches
+            if _is_picture(file.relative_to(fixed))
+            and not any(is_run(folder) for folder in _between(fixed, file))
+        )
+        return fixed.name or _LOOSE_SET, _below(fixed, itertools.filterfalse(Path.is_dir, files))
+    if os.path.lexists(path):
+        return _LOOSE_SET, [(path.name, path)]
+    raise ImageError(f"No picture in {source!r}: there is no such file or folder.")
+
+
+def _absolute(path: Path) -> Path:
+    # Path.resolve() would follow links, and a link's own name is its picture's id.
+    return Path(os.path.abspath(path))  # noqa: PTH100
+
+
+def _fixed_part(pattern: Path) -> Path:
+    """Return the folder above a pattern's first wildcard."""
+    parts: list[str] = []
+    for part in pattern.parts[:-1]:
+        if glob.has_magic(part):
+            break
+        parts.append(part)
+    return Path(*parts)
+
+
+def _below(root: Path, paths: Iterator[Path]) -> list[tuple[str, Path]]:
+    """Pair each path with its id below the root; one outside the root has its file name."""
+    return [
+        (path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name, path)
+        for path in paths
+    ]
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    def refuse(error: OSError) -> None:
+        raise ImageError(f"Cannot list {error.filename}: {error.strerror}.") from error
+
+    for folder, subfolders, names in os.walk(root, onerror=refuse):
+        if Path(folder) != root and _is_run(Path(folder)):
+            subfolders.clear()
+            continue
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        for name in names:
+            path = Path(folder, name)
+            # Whatever else bears a picture's name is listed with the reason why it is none.
+            if _is_picture(PurePath(name)) and not path.is_dir():
+                yield path
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether a folder is a run's: what is in it are copies of pictures, and what codecs made."""
+    try:
+        with (folder / "run.json").open("rb") as file:
+            return re.match(rb'\{\s*"schema_version"', file.read(64)) is not None
+    except OSError:
+        return False
+
+
+def _between(root: Path, file: Path) -> Iterator[Path]:
+    """Yield the folders below the root that a file lies in."""
+    return itertools.takewhile(lambda folder: folder != root, file.parents)
+
+
+def _is_picture(path: PurePath) -> bool:
+    """Whether a path below a set's root, by its name alone, is a picture of the set."""
+    if any(part.startswith(".") for part in path.parts) or path.name.lower().endswith(MASK_SUFFIX):
+        return False
+    return path.suffix.lower() in picture_suffixes()
+
+
+def _listed(list_file: Path) -> Iterator[Path]:
+    try:
+        lines = list_file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ImageError(f"Cannot read the list {list_file.name}: {error}.") from error
+    for line in lines:
+        entry = line.strip()
+        if entry and not entry.startswith("#"):
+            yield _absolute(list_file.parent / _home_expanded(Path(entry)))
+
+
+def _home_expanded(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        # No user of that name: it may as well be a file's name that begins with ~.
+        return path
+
+
+def _unique_ids(found: list[_Found]) -> list[_Found]:
+    """Lengthen the ids that several files share: set name first, then as much path as it takes."""
+    ids = Counter(file.image_id for file in found)
+    named = [
+        _Found(file.image_set, f"{file.image_set}/{file.image_id}", file.path)
+        if ids[file.image_id] > 1
+        else file
+        for file in found
+    ]
+    ids = Counter(file.image_id for file in named)
+    shared = [file.path for file in named if ids[file.image_id] > 1]
+    if not shared:
+        return named
+    root = Path(os.path.commonpath(shared))
+    return [
+        _Found(
+            file.image_set, f"{file.image_set}/{file.path.relative_to(root).as_posix()}", file.path
+        )
+        if ids[file.image_id] > 1
+        else file
+        for file in named
+    ]

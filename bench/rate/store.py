@@ -1,0 +1,173 @@
+"""The folder of a rate-distortion measurement: tables, what they are of, and the gallery.
+
+rd.json holds what was measured and how; rd.parquet a row a point and metric; bd.csv and
+bd_quality.csv the Bjøntegaard deltas; rates.csv what autoencoders' latents cost; equal_bytes.csv
+every codec at an autoencoder's bytes. `points` is the cache: deleting it costs time alone.
+rd.json is written last.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ..errors import RunFolderError
+from ..store.atomic import remove_leftovers, write_atomic, write_json
+from ..store.lock import LOCK_NAME
+from ..store.tables import read_table, write_table
+
+RD_SCHEMA_VERSION = 1
+POINTS = "points"
+GALLERY = "gallery"
+
+RD_COLUMNS = ("codec", "setting", "image_id", "nbytes", "bpp", "metric", "variant", "value")
+"""A row a codec, setting, picture and metric; null where a metric could not be computed."""
+
+BD_COLUMNS = ("codec", "anchor", "metric", "bd_rate_percent", "ci_low", "ci_high", "note")
+"""`metric` is the variant; empty where the number was refused, `note` then says why."""
+
+BD_QUALITY_COLUMNS = (
+    "codec",
+    "anchor",
+    "metric",
+    "bd_quality",
+    "unit",
+    "ci_low",
+    "ci_high",
+    "note",
+)
+
+RATE_COLUMNS = (
+    "codec",
+    "setting",
+    "n_images",
+    "bpp",
+    "ratio",
+    "entropy_bpp",
+    "header_bpp",
+    "elements_ratio",
+    "stored_ratio_fp16",
+    "stored_ratio_fp32",
+)
+"""What an autoencoder's latents cost, means over pictures: ratios are against 24 bits per pixel."""
+
+EQUAL_COLUMNS = (
+    "image_id",
+    "autoencoder",
+    "codec",
+    "setting",
+    "wanted_bytes",
+    "nbytes",
+    "deviation",
+    "note",
+    "metric",
+    "variant",
+    "value",
+)
+
+_FILES = ("rd.parquet", "bd.csv", "bd_quality.csv", "rates.csv", "equal_bytes.csv")
+_COLUMNS = (RD_COLUMNS, BD_COLUMNS, BD_QUALITY_COLUMNS, RATE_COLUMNS, EQUAL_COLUMNS)
+_TEXT = (
+    *("codec", "autoencoder", "anchor", "setting", "image_id"),
+    *("metric", "variant", "unit", "note"),
+)
+
+
+@dataclass(frozen=True)
+class StoredRd:
+    """A measurement read back: `record` is rd.json, the tables have the columns above."""
+
+    folder: Path
+    record: dict[str, Any]
+    points: pd.DataFrame
+    bd: pd.DataFrame
+    bd_quality: pd.DataFrame
+    rates: pd.DataFrame
+    equal: pd.DataFrame
+
+
+def open_rd_folder(folder: Path) -> None:
+    """Take a folder that this process holds: an empty one, or one that an earlier sweep left.
+
+    Raises: RunFolderError where it holds something else.
+    """
+    is_used = any(path.name != LOCK_NAME for path in folder.iterdir())
+    if is_used and not (folder / POINTS).is_dir():
+        raise RunFolderError(
+            f"Cannot write into {folder}: it is neither empty nor of `vaebench rd`. "
+            "Choose another --out."
+        )
+    (folder / POINTS).mkdir(exist_ok=True)
+    remove_leftovers(folder)
+
+
+def write_rd(folder: Path, record: dict[str, Any], tables: tuple[pd.DataFrame, ...]) -> None:
+    """Write the tables in the order of StoredRd, then rd.json; drop pictures of earlier sweeps."""
+    for name, columns, table in zip(_FILES, _COLUMNS, tables, strict=True):
+        chosen = table.reindex(columns=list(columns))
+        if name.endswith(".parquet"):
+            write_table(folder / name, chosen, _points_schema())
+        else:
+            # Objects, so that a float is written by repr: the shortest text that reads back.
+            text = chosen.astype(object).to_csv(index=False, lineterminator="\n")
+            write_atomic(folder / name, text.encode())
+    write_json(folder / "rd.json", record)
+    kept = {str(row["picture"]) for row in record["gallery"]["rows"]}
+    kept |= {str(picture["reference"]) for picture in record["gallery"]["pictures"]}
+    for path in (folder / GALLERY).glob("*.webp"):
+        if path.name not in kept:
+            path.unlink(missing_ok=True)
+
+
+def _points_schema() -> Any:
+    import pyarrow as pa
+
+    types = {"nbytes": pa.int64(), "bpp": pa.float64(), "value": pa.float64()}
+    return pa.schema([(name, types.get(name, pa.string())) for name in RD_COLUMNS])
+
+
+def load_rd(folder: str | Path) -> StoredRd:
+    """Read the folder of a measurement.
+
+    Raises: RunFolderError where there is none, it is damaged, or of a newer schema.
+    """
+    folder = Path(folder)
+    path = folder / "rd.json"
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RunFolderError(
+            f"{folder} holds no finished sweep: it has no readable rd.json ({error.strerror}). "
+            "Give the folder that `vaebench rd` wrote, or run the same command to go on."
+        ) from error
+    except ValueError as error:
+        raise RunFolderError(f"{path} is damaged: {error}. Run vaebench rd again.") from error
+    version = record.get("schema_version") if isinstance(record, dict) else None
+    if not isinstance(version, int) or version > RD_SCHEMA_VERSION:
+        raise RunFolderError(
+            f"{path} has schema version {version}, this vaebench reads up to {RD_SCHEMA_VERSION}. "
+            "Install a newer vaebench."
+        )
+    tables = [_read(folder / name, columns) for name, columns in zip(_FILES, _COLUMNS, strict=True)]
+    return StoredRd(folder, record, *tables)
+
+
+def _read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+    if path.suffix == ".parquet" and path.is_file():
+        return read_table(path, columns)
+    # A note that is empty is no missing number, and a codec may be called NA.
+    text: dict[Hashable, Any] = {name: str for name in _TEXT if name in columns}
+    empty: dict[Hashable, list[str]] = {name: [""] for name in columns if name not in text}
+    try:
+        frame = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=empty)
+    except (OSError, ValueError) as error:
+        raise RunFolderError(f"Cannot read {path}: {error}. Run vaebench rd again.") from error
+    missing = [name for name in columns if name not in frame.columns]
+    if missing:
+        raise RunFolderError(f"{path} lacks the columns {', '.join(missing)}. Run rd again.")
+    return frame

@@ -1,0 +1,1 @@
+"""What each step of a protocol costs, one step at a time."""

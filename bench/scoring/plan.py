@@ -1,0 +1,254 @@
+"""A suite made concrete: the pictures found, the regions placed, codecs and metrics opened."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Generator, Sequence
+from contextlib import chdir, contextmanager, nullcontext
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...metrics import (
+    DEFAULT_METRICS,
+    Metric,
+    MetricError,
+    MetricUnavailable,
+    describe_metric,
+    open_metric,
+)
+from ..codecs import open_codec
+from ..codecs.base import Codec
+from ..codecs.pca import set_to_fit_on
+from ..errors import ImageError, RegionError, RunFolderError, SuiteError
+from ..images.find import ImageSet, find_images
+from ..images.regions import fit_region, read_regions
+from ..records import ImageRef, MetricColumn, Region, Unavailable
+from ..store.environment import read_environment
+from ..store.run import SCHEMA_VERSION, region_to_json
+from ..suite import Suite
+from .decoded import Decoded
+
+Progress = Callable[[str, int, int], None]
+"""Told the phase, how much of it is done and the total."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything a run needs, opened; regions by image_id, in the pixels that are scored.
+
+    `columns` describes every metric asked for, `metrics` holds those that can be computed here and
+    `unavailable` says why the others cannot.
+    """
+
+    suite: Suite
+    found: ImageSet
+    regions: dict[str, list[Region]]
+    unused_regions: tuple[str, ...]
+    codecs: tuple[Codec, ...]
+    metrics: tuple[Metric, ...]
+    columns: tuple[MetricColumn, ...]
+    unavailable: tuple[Unavailable, ...]
+    device: str
+
+    @property
+    def rounded(self) -> bool:
+        """Whether reconstructions are rounded to 8 bits before they are scored."""
+        return self.suite.rounding == "8bit"
+
+    @property
+    def map_column(self) -> MetricColumn:
+        """The metric whose per-pixel map is kept: FLIP where it is computed, else mae."""
+        missing = {entry.variant for entry in self.unavailable}
+        for column in self.columns:
+            if column.name == "flip" and column.variant not in missing:
+                return column
+        return MetricColumn("mae", "mae/rgb8", "", higher_is_better=False)
+
+
+def make_plan(suite: Suite, progress: Progress, decoded: Decoded | None = None) -> Plan:
+    """Find, read and open all that the suite names; `decoded` keeps what was decoded for it.
+
+    Raises: VaebenchError naming the first thing that cannot be had.
+    """
+    decoded = decoded or Decoded(suite)
+    find = cache(partial(_find, suite, progress, decoded))
+    # Codecs first: reading the pictures can take minutes, and is not lost time where one is bad.
+    codecs: list[Codec] = []
+    with set_to_fit_on(lambda: map(decoded.read, find().images)):
+        for spec in suite.codecs:
+            progress("opening codecs", len(codecs), len(suite.codecs))
+            codecs.append(open_codec(spec.name, spec.source, spec.settings))
+    progress("opening codecs", len(codecs), len(suite.codecs))
+    found = find()
+    regions, unused = _place_regions(suite, found.images)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    metrics, columns, unavailable = open_metrics(
+        suite.metrics or DEFAULT_METRICS, suite.weights, device, suite.rounding == "8bit"
+    )
+    return Plan(suite, found, regions, unused, tuple(codecs), metrics, columns, unavailable, device)
+
+
+def open_metrics(
+    names: Sequence[str], weights: str | None, device: str, rounded: bool
+) -> tuple[tuple[Metric, ...], tuple[MetricColumn, ...], tuple[Unavailable, ...]]:
+    """Return the metrics that can be computed here, what was asked for, and why some cannot."""
+    metrics: list[Metric] = []
+    columns: list[MetricColumn] = []
+    unavailable: list[Unavailable] = []
+    for name in dict.fromkeys(names):
+        try:
+            info = describe_metric(name)
+        except MetricError as error:
+            raise SuiteError(str(error)) from error
+        column = MetricColumn(info.name, info.variant(rounded), info.unit, info.higher_is_better)
+        if column in columns:
+            continue
+        columns.append(column)
+        try:
+            metrics.append(open_metric(name, None if weights is None else Path(weights), device))
+        except MetricUnavailable as error:
+            unavailable.append(Unavailable(column.name, column.variant, str(error)))
+    return tuple(metrics), tuple(columns), tuple(unavailable)
+
+
+def empty_record(suite: Suite, folder: Path, command: str) -> dict[str, Any]:
+    """Return run.json of a run without pictures, metrics and codecs."""
+    now = datetime.now(UTC)
+    lists = ("images", "skipped", "regions", "unused_regions", "codecs", "metrics", "unavailable")
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "run_id": f"{now:%Y%m%dT%H%M%SZ}-{folder.name}-{secrets.token_hex(3)}",
+        "name": folder.name,
+        "created": now.isoformat(timespec="seconds"),
+        "finished": False,
+        "command": command,
+        "working_folder": str(Path.cwd()).encode("utf-8", "backslashreplace").decode(),
+        "suite": suite.model_dump(),
+        "environment": asdict(read_environment()),
+        **{name: [] for name in lists},
+        "error_map": None,
+    }
+
+
+def new_record(plan: Plan, folder: Path, command: str) -> dict[str, Any]:
+    """Return run.json of a run that begins: protocol, provenance, environment."""
+    return {
+        **empty_record(plan.suite, folder, command),
+        "images": [asdict(_as_scored(image, plan.suite)) for image in plan.found.images],
+        "skipped": [asdict(image) for image in plan.found.skipped],
+        "regions": _regions_to_json(plan),
+        "unused_regions": list(plan.unused_regions),
+        "codecs": [asdict(codec.info) for codec in plan.codecs],
+        "metrics": [asdict(column) for column in plan.columns],
+        "unavailable": [asdict(entry) for entry in plan.unavailable],
+        "error_map": {
+            "metric": plan.map_column.name,
+            "variant": plan.map_column.variant,
+            "unit": plan.map_column.unit,
+            "max": 1.0,
+        },
+    }
+
+
+@contextmanager
+def where_it_began(record: dict[str, Any]) -> Generator[None]:
+    """Work in the folder to which a suite's paths are relative, where it is still there."""
+    folder = record.get("working_folder")
+    with chdir(folder) if folder is not None and Path(folder).is_dir() else nullcontext():
+        yield
+
+
+def refuse_changes(folder: Path, record: dict[str, Any], plan: Plan) -> None:
+    """Refuse to go on with a run whose numbers would mix.
+
+    Raises: RunFolderError where pictures, regions, weights, metrics or libraries have changed.
+    """
+    before = {image["image_id"]: image["sha256"] for image in record["images"]}
+    now = {image.image_id: image.sha256 for image in plan.found.images}
+    differ = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
+    changes = [f"{differ[0]} was changed, added or removed"] if differ else []
+    if record["regions"] != _regions_to_json(plan):
+        changes.append("the regions were changed")
+    changes += [
+        f"{codec.info.name} has other weights"
+        for old, codec in zip(record["codecs"], plan.codecs, strict=True)
+        if old["weights_sha256"] != codec.info.weights_sha256
+    ]
+    environment = asdict(read_environment())
+    changes += [
+        f"{key} was {record['environment'][key]} and is {environment[key]}"
+        for key in ("device", "torch", "diffusers", "vaebench")
+        if record["environment"][key] != environment[key]
+    ]
+    missing = {entry["variant"] for entry in record["unavailable"] if not entry["codec"]}
+    if missing != {entry.variant for entry in plan.unavailable}:
+        changes.append("other metrics are available")
+    if changes:
+        raise RunFolderError(
+            f"Cannot go on with {folder}, its numbers would mix: since it began, "
+            f"{'; '.join(changes)}. Start a new run."
+        )
+
+
+def scored_images(plan: Plan) -> list[ImageRef]:
+    """Return the pictures with the size at which they are scored."""
+    return [_as_scored(image, plan.suite) for image in plan.found.images]
+
+
+def _find(suite: Suite, progress: Progress, decoded: Decoded) -> ImageSet:
+    found = find_images(
+        suite.images,
+        suite.background,
+        lambda done, total: progress("reading images", done, total),
+        decoded.keep,
+    )
+    if not found.images:
+        reasons = "; ".join(f"{image.path}: {image.reason}" for image in found.skipped[:3])
+        raise ImageError(
+            f"No usable picture in {', '.join(suite.images)}"
+            f"{f' ({reasons})' if reasons else ''}. Give a folder, a glob, files or `sample`."
+        )
+    return found
+
+
+def _place_regions(
+    suite: Suite, images: Sequence[ImageRef]
+) -> tuple[dict[str, list[Region]], tuple[str, ...]]:
+    """Return each picture's regions in the pixels that are scored, and those of no picture."""
+    sources = list(suite.regions)
+    if "sample" in suite.images and "sample" not in sources:
+        sources.append("sample")
+    size_px = {image.image_id: (image.width_px, image.height_px) for image in images}
+    regions: dict[str, list[Region]] = {image.image_id: [] for image in images}
+    unused: list[str] = []
+    for source in sources:
+        read = read_regions(source, images)
+        unused += read.unused
+        for region in read.regions:
+            if any(region.name == other.name for other in regions[region.image_id]):
+                raise RegionError(
+                    f"{region.image_id} has two regions called {region.name!r}, one of them from "
+                    f"{source}. Give each region of a picture its own name."
+                )
+            fitted = fit_region(region, *size_px[region.image_id], suite.size, suite.fit or "crop")
+            if fitted is None:
+                unused.append(f"{region.image_id}/{region.name}")
+            else:
+                regions[region.image_id].append(fitted)
+    return regions, tuple(unused)
+
+
+def _regions_to_json(plan: Plan) -> list[dict[str, Any]]:
+    return [region_to_json(region) for entry in plan.regions.values() for region in entry]
+
+
+def _as_scored(image: ImageRef, suite: Suite) -> ImageRef:
+    if suite.size is None:
+        return image
+    note = f"{image.width_px}x{image.height_px} px made {suite.size}x{suite.size} by {suite.fit}"
+    return replace(image, width_px=suite.size, height_px=suite.size, notes=(*image.notes, note))

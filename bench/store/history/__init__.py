@@ -1,0 +1,1 @@
+"""What is kept of all runs, and the steps in it."""

@@ -1,0 +1,285 @@
+"""The run folder: written part by part, read as DataFrames, resumed after a kill.
+
+Every file appears whole or not at all (temporary file, fsync, rename). While a run goes on, each
+finished picture leaves one JSON part; the last step gathers the parts into `scores.parquet`.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import shlex
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path, PurePath
+from typing import Any
+
+import pandas as pd
+
+from ..errors import RunFolderError
+from ..records import REFERENCE, Region
+from .atomic import remove_leftovers, write_atomic, write_json
+from .parts import (
+    RunFolderWarning,
+    finished_images,
+    part_path,
+    read_parts,
+    remove_parts,
+    write_part,
+)
+from .record import SCHEMA_VERSION, is_before_its_record, read_record, record_path, write_record
+from .tables import (
+    LATENT_COLUMNS,
+    SCORE_COLUMNS,
+    TIMING_COLUMNS,
+    TREND_COLUMNS,
+    read_table,
+    write_latents,
+    write_scores,
+    write_timings,
+    write_trend,
+)
+
+__all__ = [
+    "LATENT_COLUMNS",
+    "SCHEMA_VERSION",
+    "SCORE_COLUMNS",
+    "TIMING_COLUMNS",
+    "TREND_COLUMNS",
+    "RunFolderWarning",
+    "StoredRun",
+    "clean_up",
+    "create_run",
+    "finish_run",
+    "finished_images",
+    "load_run",
+    "part_path",
+    "picture_path",
+    "read_record",
+    "refuse_used_folder",
+    "region_from_json",
+    "region_to_json",
+    "write_atomic",
+    "write_json",
+    "write_latents",
+    "write_part",
+    "write_record",
+    "write_scores",
+    "write_timings",
+    "write_trend",
+]
+
+
+def region_to_json(region: Region) -> dict[str, Any]:
+    """Return a region as JSON-ready values; the mask in base64."""
+    mask = None if region.mask is None else base64.b64encode(region.mask).decode()
+    return {**asdict(region), "box_px": list(region.box_px), "mask": mask}
+
+
+def region_from_json(entry: dict[str, Any]) -> Region:
+    """Return the region that `region_to_json` wrote."""
+    mask = None if entry["mask"] is None else base64.b64decode(entry["mask"])
+    x0, y0, x1, y1 = entry["box_px"]
+    return Region(entry["image_id"], entry["name"], entry["kind"], (x0, y0, x1, y1), mask)
+
+
+def picture_path(folder: Path, room: str, codec: str, image_id: str, suffix: str = ".png") -> Path:
+    """Return where a picture of a run is kept: `room` is reconstructions, maps or latents.
+
+    Raises: RunFolderError for a name that leads out of the folder, as no run of ours has.
+    """
+    if codec in ("", ".", "..") or len(PurePath(codec).parts) != 1 or _leads_out(image_id):
+        raise RunFolderError(
+            f"The picture {image_id!r} of the codec {codec!r} leads out of its folder, {folder}: "
+            "it was not written by vaebench."
+        )
+    return folder / room / codec / f"{image_id}{suffix}"
+
+
+def _leads_out(image_id: str) -> bool:
+    path = PurePath(image_id)
+    return path.is_absolute() or ".." in path.parts
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A run read back from its folder.
+
+    `record` is run.json; `scores` is the tidy table with the columns SCORE_COLUMNS, NaN where a
+    metric was unavailable (the reason is in `unavailable`).
+    """
+
+    folder: Path
+    record: dict[str, Any]
+    scores: pd.DataFrame
+
+    @cached_property
+    def timings(self) -> pd.DataFrame:
+        """One row a timed cell: TIMING_COLUMNS; without rows where nothing was timed."""
+        return read_table(self.folder / "timings.parquet", TIMING_COLUMNS)
+
+    @cached_property
+    def trend(self) -> pd.DataFrame:
+        """One row an earlier or present measurement of this run's cells: TREND_COLUMNS."""
+        return read_table(self.folder / "trend.parquet", TREND_COLUMNS)
+
+    @cached_property
+    def latents(self) -> pd.DataFrame:
+        """One row a channel of each codec with latents: LATENT_COLUMNS; without rows in old runs.
+
+        What is told of a codec as a whole is in `record["latents"]`.
+        """
+        return read_table(self.folder / "latents.parquet", LATENT_COLUMNS)
+
+    @cached_property
+    def images(self) -> pd.DataFrame:
+        """One row a scored picture: image_id, image_set, path, sha256, size as scored, notes."""
+        return pd.DataFrame(self.record["images"])
+
+    @cached_property
+    def codecs(self) -> pd.DataFrame:
+        """One row a codec: the fields of CodecInfo."""
+        return pd.DataFrame(self.record["codecs"])
+
+    @cached_property
+    def regions(self) -> tuple[Region, ...]:
+        """The regions that were scored, in the pixels that were scored."""
+        return tuple(region_from_json(entry) for entry in self.record["regions"])
+
+    @cached_property
+    def unavailable(self) -> pd.DataFrame:
+        """One row a reason: metric, variant, reason, image_id, codec (None: all of them)."""
+        columns = ["metric", "variant", "reason", "image_id", "codec"]
+        return pd.DataFrame(self.record["unavailable"], columns=pd.Index(columns))
+
+    def reference_path(self, image_id: str) -> Path | None:
+        """Return the 8-bit PNG that the reconstructions were compared with, if it was kept."""
+        return self._kept("reconstructions", REFERENCE, image_id)
+
+    def reconstruction_path(self, codec: str, image_id: str) -> Path | None:
+        """Return the reconstruction's 8-bit PNG, if it was kept."""
+        return self._kept("reconstructions", codec, image_id)
+
+    def map_path(self, codec: str, image_id: str) -> Path | None:
+        """Return the error map: grey PNG, 0..255 for 0..record["error_map"]["max"]; if kept."""
+        return self._kept("maps", codec, image_id)
+
+    def latents_path(self, codec: str, image_id: str) -> Path | None:
+        """Return the raw latents, a .npy of [C, h, w], if kept."""
+        return self._kept("latents", codec, image_id, ".npy")
+
+    def _kept(self, room: str, codec: str, image_id: str, suffix: str = ".png") -> Path | None:
+        path = picture_path(self.folder, room, codec, image_id, suffix)
+        return path if path.is_file() else None
+
+    def show(self, image_id: str) -> Any:
+        """Return the viewer of one picture, which a notebook shows as the cell's result.
+
+        Args:
+            image_id: the picture, with or without its ending and folder where that is clear.
+        Raises: RunFolderError where there is no such picture, or nothing of it was kept.
+        """
+        from ...reports.viewer.notebook import inline_viewer
+
+        return inline_viewer(self, image_id)
+
+    def _repr_html_(self) -> str:
+        """Show a notebook the mean of each metric over whole pictures, a row a codec."""
+        whole = self.scores[self.scores["region"] == "whole"]
+        means = whole.pivot_table(
+            index="codec", columns="variant", values="value", sort=False, dropna=False
+        )
+        count = self.images.shape[0]
+        return f"<p>{self.record['name']}: means over {count} pictures</p>{means.to_html()}"
+
+
+def create_run(folder: Path, record: dict[str, Any]) -> None:
+    """Make a new run folder with its run.json; refuse one that holds anything already."""
+    refuse_used_folder(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(folder)
+        write_record(folder, record)
+    except OSError as error:
+        raise RunFolderError(
+            f"Cannot write the run folder {folder}: {error.strerror}. Choose another --out."
+        ) from error
+
+
+def refuse_used_folder(folder: Path) -> None:
+    """Refuse a folder that holds more than suites and what a run leaves that was killed early.
+
+    Raises: RunFolderError.
+    """
+    if not folder.exists() or (folder.is_dir() and all(map(_is_allowed, folder.iterdir()))):
+        return
+    resume = ""
+    if record_path(folder).is_file():
+        resume = f"go on with it by --resume {shlex.quote(str(folder))}, or "
+    raise RunFolderError(
+        f"Cannot start a run in {folder}: it is not an empty folder. "
+        f"Please {resume}choose another --out."
+    )
+
+
+def _is_allowed(path: Path) -> bool:
+    # A suite may lie in the folder of its run: --save-suite puts it there, say.
+    return is_before_its_record(path) or path.suffix == ".toml"
+
+
+def clean_up(folder: Path) -> None:
+    """Remove what a killed run left: half-written files, and parts that are in its tables.
+
+    Nobody else may be writing in the folder.
+    """
+    remove_leftovers(folder)
+    if read_record(folder)["finished"]:
+        remove_parts(folder)
+
+
+def finish_run(folder: Path, record: dict[str, Any]) -> None:
+    """Gather the parts, in the order of the record's images, into scores.parquet."""
+    frame, unavailable = read_parts(folder, record)
+    write_scores(folder, frame)
+    record["unavailable"] = _unique([*record["unavailable"], *unavailable])
+    record["finished"] = True
+    write_record(folder, record)
+    remove_parts(folder)
+
+
+def load_run(folder: str | Path) -> StoredRun:
+    """Read a run folder; of a run that is not finished, the pictures that are.
+
+    Raises: RunFolderError.
+    """
+    folder = Path(folder)
+    record = read_record(folder)
+    if not record["finished"]:
+        frame, unavailable = read_parts(folder, record)
+        now = read_record(folder)
+        if not now["finished"]:
+            record["unavailable"] = _unique([*record["unavailable"], *unavailable])
+            return StoredRun(folder, record, frame)
+        # It ended while its parts were being read, and took them away.
+        record = now
+    return StoredRun(folder, record, _read_scores(folder / "scores.parquet", record))
+
+
+def _read_scores(path: Path, record: dict[str, Any]) -> pd.DataFrame:
+    if not path.is_file():
+        raise RunFolderError(f"Cannot read {path}: it is gone. Restore it, or make the run again.")
+    scores = read_table(path, SCORE_COLUMNS)
+    for column, entries, key in (("image_id", "images", "image_id"), ("codec", "codecs", "name")):
+        known = {entry[key] for entry in record[entries]}
+        strangers = [name for name in scores[column].unique() if name not in known]
+        if strangers:
+            raise RunFolderError(
+                f"{path} is of another run: {strangers[0]!r} is not among the {entries} of "
+                "run.json. Restore it, or make the run again."
+            )
+    return scores
+
+
+def _unique(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    return list({json.dumps(entry, sort_keys=True): entry for entry in entries}.values())

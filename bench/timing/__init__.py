@@ -1,0 +1,1 @@
+"""The second line: a region of work warmed up, sampled and judged."""

@@ -1,0 +1,131 @@
+"""How one region is timed: warmed up until it has settled, then sampled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..codecs.base import Codec
+from ..errors import SuiteError, unknown_name
+from ..records import Encoded
+from .timers import Region, Sample, Timer
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How long to warm up and how often to sample.
+
+    The warm-up ends when the medians of two consecutive windows differ by less than `tolerance`,
+    after `max_windows`, or after `max_s`. Sampling ends after `samples` runs, or after `max_s` once
+    there are `min_samples`.
+    """
+
+    samples: int = 50
+    max_s: float = 10.0
+    window: int = 5
+    tolerance: float = 0.005
+    max_windows: int = 20
+    min_samples: int = 10
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """How often a region ran before it was sampled, and whether it had settled by then.
+
+    `first_call_ms` is the wall time of the very first run: compilation and the choice of kernels
+    are in it.
+    """
+
+    runs: int
+    settled: bool
+    first_call_ms: float
+
+
+_PROTOCOL = Protocol()
+
+
+def warm_up(region: Region, timer: Timer, protocol: Protocol = _PROTOCOL) -> WarmUp:
+    """Run a region until the medians of two consecutive windows agree."""
+    first_ms = timer.time(region).wall_ms
+    spent_ms, runs, before = 0.0, 1, None
+    for _ in range(protocol.max_windows):
+        window: list[Sample] = []
+        for _ in range(protocol.window):
+            window.append(timer.time(region))
+            spent_ms += window[-1].wall_ms
+            runs += 1
+            if spent_ms > 1000 * protocol.max_s:
+                return WarmUp(runs, False, first_ms)
+        now = median(sample.device_ms for sample in window)
+        if before is not None and abs(now - before) < protocol.tolerance * before:
+            return WarmUp(runs, True, first_ms)
+        before = now
+    return WarmUp(runs, False, first_ms)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A region's warm-up, samples and peak of allocated and reserved bytes, where it is known."""
+
+    warmup: WarmUp
+    samples: tuple[Sample, ...]
+    peak_bytes: tuple[int, int] | None
+
+
+def measure(region: Region, timer: Timer, protocol: Protocol) -> Measured:
+    """Warm a region up and sample it; the peak of memory is that of the samples alone."""
+    warmed = warm_up(region, timer, protocol)
+    timer.reset_peak()
+    samples: list[Sample] = []
+    spent_ms = 0.0
+    while len(samples) < protocol.samples:
+        samples.append(timer.time(region))
+        spent_ms += samples[-1].wall_ms
+        if spent_ms > 1000 * protocol.max_s and len(samples) >= protocol.min_samples:
+            break
+    return Measured(warmed, tuple(samples), timer.peak_bytes())
+
+
+def to_batch(pixels: NDArray[np.uint8], device: torch.device) -> Tensor:
+    """Return uint8 [N, H, W, 3] as float32 [N, 3, H, W] in [0, 1] on a device."""
+    return torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).float().div(255).contiguous()
+
+
+def stage_region(codec: Codec, stage: str, pixels: Tensor) -> Region:
+    """Return a stage of a codec on a batch as a function without arguments.
+
+    Args:
+        stage: encode, decode (of latents that are made now) or roundtrip.
+        pixels: [N, 3, H, W] in [0, 1] on the codec's device, of a size that it takes.
+    Returns: what the stage gives: Encoded of encode, else pixels.
+    Raises: SuiteError for another stage; CodecError.
+    """
+
+    @torch.inference_mode()
+    def encode() -> Encoded:
+        return codec.encode(pixels)
+
+    @torch.inference_mode()
+    def roundtrip() -> Tensor:
+        return codec.decode(codec.encode(pixels))
+
+    if stage == "encode":
+        return encode
+    if stage == "roundtrip":
+        return roundtrip
+    if stage != "decode":
+        raise SuiteError(unknown_name("stage", stage, ("encode", "decode", "roundtrip")))
+    # A compiled encoder's graph is not made here, or it would be missing in encode's first call.
+    with torch.compiler.set_stance("force_eager"):
+        encoded = encode()
+
+    @torch.inference_mode()
+    def decode() -> Tensor:
+        return codec.decode(encoded)
+
+    return decode

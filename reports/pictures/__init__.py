@@ -1,0 +1,1 @@
+"""Which pictures a report shows, and in which form."""

@@ -1,0 +1,193 @@
+"""Which pictures and regions a report shows, and reading them from the run folder."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cache, partial
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ...bench.errors import RunFolderError
+from ...bench.records import Region
+from ...bench.store.run import StoredRun
+from ..tables.columns import primary_column
+from ..tables.run import codec_names, per_region, ranking, scored_images, whole_values
+
+SHOWN_PICTURES = 6
+SCALE_QUANTILE = 0.995
+CONTEXT = 2.2
+"""A crop's side, as a multiple of the region's longer side, so that its surroundings show."""
+SMALLEST_CROP_PX = 40
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A window into a picture around a region, in the picture's pixels, end-exclusive."""
+
+    region: Region
+    box_px: tuple[int, int, int, int]
+    size_px: tuple[int, int]
+
+    @property
+    def width_px(self) -> int:
+        """The window's width."""
+        return self.box_px[2] - self.box_px[0]
+
+    @property
+    def height_px(self) -> int:
+        """The window's height."""
+        return self.box_px[3] - self.box_px[1]
+
+
+def crop_around(region: Region, width_px: int, height_px: int) -> Crop:
+    """Return a square window around a region, moved (and at last shrunk) to lie in its picture."""
+    x0, y0, x1, y1 = region.box_px
+    side = max(SMALLEST_CROP_PX, round(CONTEXT * max(x1 - x0, y1 - y0)))
+    left, right = _window(x0, x1, side, width_px)
+    top, bottom = _window(y0, y1, side, height_px)
+    return Crop(region, (left, top, right, bottom), (width_px, height_px))
+
+
+def _window(start: int, stop: int, side: int, length: int) -> tuple[int, int]:
+    side = min(side, length)
+    low = min(max(0, (start + stop - side) // 2), length - side)
+    return low, low + side
+
+
+def worst_pictures(run: StoredRun, count: int = SHOWN_PICTURES) -> list[str]:
+    """Return pictures that are worst for some codec by the first metric, in turn by rank.
+
+    Without any score there are none; pictures whose reconstructions were not kept are left out.
+    """
+    column = primary_column(run)
+    if column is None:
+        return []
+    values = whole_values(run, column.variant)
+    # Asking the disk takes longest: each picture is asked for once, while any is missing.
+    is_kept = cache(partial(_is_kept, run))
+    rankings = [filter(is_kept, ranking(of_codec, column)) for of_codec in values.values()]
+    in_turn = (image_id for rank in zip_longest(*rankings) for image_id in rank if image_id)
+    found: dict[str, None] = {}
+    for image_id in in_turn:
+        if len(found) >= count:
+            break
+        found[image_id] = None
+    return list(found)
+
+
+def picture_sizes(run: StoredRun) -> dict[str, tuple[int, int]]:
+    """Return (width, height) in pixels of each picture, as scored."""
+    return {
+        str(image["image_id"]): (int(image["width_px"]), int(image["height_px"]))
+        for image in run.record["images"]
+    }
+
+
+def _is_kept(run: StoredRun, image_id: str) -> bool:
+    return run.reference_path(image_id) is not None and any(
+        run.reconstruction_path(codec, image_id) for codec in codec_names(run)
+    )
+
+
+def shown_pictures(run: StoredRun) -> list[str]:
+    """Return the pictures whose error maps are shown: that of the leading region, the worst."""
+    leading = [crop.region.image_id for crop in leading_crops(run, 1)]
+    return list(dict.fromkeys([*leading, *worst_pictures(run)]))[:SHOWN_PICTURES]
+
+
+def leading_crops(run: StoredRun, count: int | None = None) -> list[Crop]:
+    """Return crops of the regions whose pictures were kept; eyes first, largest losses first.
+
+    A region's loss is its largest gap to its whole picture under any codec, by the first metric;
+    the regions of one picture and kind stay together.
+    """
+    loss = region_losses(run)
+    sizes = picture_sizes(run)
+    kept = [region for region in run.regions if _is_kept(run, region.image_id)]
+    kinds = list(dict.fromkeys(region.kind for region in kept))
+    deepest: dict[tuple[str, str], float] = {}
+    for region in kept:
+        group = (region.kind, region.image_id)
+        own = loss.get((region.kind, region.name, region.image_id), -math.inf)
+        deepest[group] = max(deepest.get(group, -math.inf), own)
+
+    def order(region: Region) -> tuple[bool, int, float, str, float]:
+        own = loss.get((region.kind, region.name, region.image_id), -math.inf)
+        group = deepest[region.kind, region.image_id]
+        return region.kind != "eye", kinds.index(region.kind), -group, region.image_id, -own
+
+    chosen = sorted(kept, key=order)[:count]
+    return [crop_around(region, *sizes[region.image_id]) for region in chosen]
+
+
+def region_losses(run: StoredRun) -> dict[tuple[str, str, str], float]:
+    """Return how much worse each (kind, region, picture) is than its whole, under its worst codec.
+
+    Positive is worse, in the unit of the first metric.
+    """
+    column = primary_column(run)
+    if column is None or not run.regions:
+        return {}
+    table: Any = per_region(run, column)
+    gaps = table[column.variant, "gap"] * (-1.0 if column.higher_is_better else 1.0)
+    losses: dict[tuple[str, str, str], float] = {}
+    for (_, kind, name, image_id), gap in gaps.items():
+        if name and not math.isnan(gap):
+            place = (kind, name, image_id)
+            losses[place] = max(losses.get(place, -math.inf), float(gap))
+    return losses
+
+
+def error_scale(run: StoredRun, image_ids: list[str]) -> float | None:
+    """Return the top of one colour scale for the error maps of some pictures, across codecs.
+
+    It is their 99.5th percentile (so that a few pixels do not darken all others), rounded up to
+    two digits, at most the stored maximum; None where no map was kept.
+    """
+    stored = run.record["error_map"]
+    tops = [
+        float(np.quantile(read_grey(path), SCALE_QUANTILE))
+        for image_id in image_ids
+        for codec in codec_names(run)
+        if (path := run.map_path(codec, image_id)) is not None
+    ]
+    if stored is None or not tops:
+        return None
+    top = max(max(tops), 1.0) / 255 * float(stored["max"])
+    digit = 10.0 ** (math.floor(math.log10(top)) - 1)
+    return min(math.ceil(round(top / digit, 6)) * digit, float(stored["max"]))
+
+
+def latents_picture(run: StoredRun) -> str | None:
+    """Return the picture whose latents are shown: that of the leading region, or the first kept."""
+    leading = [crop.region.image_id for crop in leading_crops(run, 1)]
+    for image_id in (*leading, *scored_images(run)):
+        if any(run.latents_path(codec, image_id) for codec in codec_names(run)):
+            return image_id
+    return None
+
+
+def read_rgb(path: Path) -> np.ndarray:
+    """Return a kept picture as uint8 [H, W, 3]. Raises: RunFolderError."""
+    return _read(path, "RGB")
+
+
+def read_grey(path: Path) -> np.ndarray:
+    """Return a kept error map as uint8 [H, W]. Raises: RunFolderError."""
+    return _read(path, "L")
+
+
+def _read(path: Path, mode: str) -> np.ndarray:
+    try:
+        with Image.open(path) as picture:
+            return np.asarray(picture.convert(mode))
+    except (OSError, ValueError) as error:
+        raise RunFolderError(
+            f"Cannot read {path}: {error}. Delete it (the report then leaves it out) or make the "
+            "run again."
+        ) from error

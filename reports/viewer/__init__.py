@@ -1,0 +1,1 @@
+"""The viewer: any two of reference, reconstructions and error maps."""

@@ -1,0 +1,16 @@
+import inspect
+
+import diffusers
+from diffusers.models.modeling_utils import ModelMixin
+from vaebench.bench.codecs.autoencoder.model import _autoencoder_classes
+
+
+def test_every_autoencoder_of_diffusers_is_known_without_importing_it() -> None:
+    found: set[str] = set()
+    for name in dir(diffusers):
+        one = getattr(diffusers, name, None) if name.startswith(("Auto", "Asym", "VQ")) else None
+        is_model = inspect.isclass(one) and issubclass(one, ModelMixin)
+        if is_model and hasattr(one, "encode") and hasattr(one, "decode"):
+            found.add(name)
+    assert {"AutoencoderKL", "AutoencoderTiny", "VQModel"} <= found
+    assert found <= set(_autoencoder_classes())

@@ -1,0 +1,162 @@
+"""PNGs that Pillow pads in silence, and those it gives up on although their pixels are whole."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from vaebench.bench.errors import ImageError
+from vaebench.bench.images.files.decode import read_samples
+from vaebench.bench.images.files.png import MOST_CHUNKS, SIGNATURE, check_png
+from vaebench.bench.images.pixels import read_pixels
+
+PIXELS = np.random.default_rng(5).integers(0, 256, (12, 9, 3), dtype=np.uint8)
+
+
+def chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+def rows_of(pixels: np.ndarray) -> bytes:
+    return b"".join(b"\0" + row.tobytes() for row in pixels)
+
+
+def png(idat: bytes, colour_type: int = 2, before: bytes = b"", interlace: int = 0) -> bytes:
+    header = struct.pack(">IIBBBBB", 9, 12, 8, colour_type, 0, 0, interlace)
+    return b"".join(
+        [
+            SIGNATURE,
+            before,
+            chunk(b"IHDR", header),
+            chunk(b"IDAT", idat),
+            chunk(b"IEND", b""),
+        ]
+    )
+
+
+def test_a_whole_picture_is_read_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(png(zlib.compress(rows_of(PIXELS))))
+    assert check_png(path).rewritten is None
+    assert check_png(path).notes == ()
+
+
+@pytest.mark.parametrize("rows", [1, 11])
+def test_a_stream_that_ends_properly_but_early_is_refused(tmp_path: Path, rows: int) -> None:
+    path = tmp_path / "short.png"
+    path.write_bytes(png(zlib.compress(rows_of(PIXELS[:rows]))))
+    assert np.asarray(Image.open(path)).shape == (12, 9, 3), "Pillow now refuses it by itself"
+    with pytest.raises(ImageError, match=f"pixels end after {28 * rows} of 336 bytes"):
+        read_samples(path)
+
+
+def test_an_interlaced_picture_without_its_last_pass_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "pass.png"
+    # Passes 1 to 6 of 9 x 12 px: 2x2, 1x2, 3x1, 2x3, 5x3 and 4x6 pixels, with a filter byte a row.
+    early = sum(rows * (1 + 3 * columns) for columns, rows in [(2, 2), (1, 2), (3, 1), (2, 3)])
+    early += 3 * (1 + 3 * 5) + 6 * (1 + 3 * 4)
+    whole = early + 6 * (1 + 3 * 9)
+    path.write_bytes(png(zlib.compress(bytes(early)), interlace=1))
+    with pytest.raises(ImageError, match=f"pixels end after {early} of {whole} bytes"):
+        read_samples(path)
+    path.write_bytes(png(zlib.compress(bytes(whole)), interlace=1))
+    assert read_samples(path).colour.shape == (12, 9, 3)
+
+
+def test_a_wrong_checksum_is_noted_and_every_pixel_read(tmp_path: Path) -> None:
+    path = tmp_path / "bits.png"
+    stream = zlib.compress(rows_of(PIXELS), 0)
+    path.write_bytes(png(stream[:-1] + bytes([stream[-1] ^ 1])))
+    read = read_pixels(path)
+    np.testing.assert_array_equal(read.rgb, PIXELS)
+    assert read.notes == ("the checksum of its pixels is wrong or missing: some may be damaged",)
+
+
+def test_what_is_cut_behind_its_pixels_is_whole_and_before_that_refused(tmp_path: Path) -> None:
+    path = tmp_path / "cut.png"
+    data = png(zlib.compress(rows_of(PIXELS)))
+    path.write_bytes(data[:-12])
+    read = read_pixels(path)
+    np.testing.assert_array_equal(read.rgb, PIXELS)
+    assert read.notes == ("cut short behind its pixels",)
+    for missing in range(17, 30):
+        path.write_bytes(data[:-missing])
+        with pytest.raises(ImageError, match=r"Cannot read cut\.png: it is damaged or cut short"):
+            read_samples(path)
+
+
+def test_ios_pngs_are_turned_back(tmp_path: Path) -> None:
+    random = np.random.default_rng(6)
+    alpha = random.integers(0, 256, (12, 9, 1), dtype=np.uint8)
+    alpha[0] = 255
+    premultiplied = np.rint(PIXELS * (alpha / 255)).astype(np.uint8)
+    stored = np.concatenate([premultiplied[..., ::-1], alpha], axis=-1)
+    raw = zlib.compressobj(wbits=-15)
+    path = tmp_path / "ios.png"
+    idat = raw.compress(rows_of(stored)) + raw.flush()
+    path.write_bytes(png(idat, 6, before=chunk(b"CgBI", b"\x50\x00\x20\x02")))
+    samples = read_samples(path)
+    np.testing.assert_array_equal(samples.alpha, alpha[..., 0])
+    np.testing.assert_array_equal(samples.colour[0], PIXELS[0])
+    # Rounding to 8 bits under alpha moves the colour by up to half a level over alpha.
+    error = np.abs(samples.colour.astype(float) - PIXELS)
+    assert (error <= 0.5 / np.maximum(alpha / 255, 1e-9) + 0.5)[alpha[..., 0] > 0].all()
+    assert samples.notes == ("iOS PNG: blue and red swapped back",)
+
+
+def test_ios_pngs_without_alpha_are_turned_back(tmp_path: Path) -> None:
+    raw = zlib.compressobj(wbits=-15)
+    idat = raw.compress(rows_of(PIXELS[..., ::-1])) + raw.flush()
+    path = tmp_path / "ios.png"
+    path.write_bytes(png(idat, before=chunk(b"CgBI", b"\x50\x00\x20\x06")))
+    np.testing.assert_array_equal(read_samples(path).colour, PIXELS)
+
+
+def test_a_damaged_animation_leaves_the_still_picture(tmp_path: Path) -> None:
+    path = tmp_path / "animated.png"
+    Image.fromarray(PIXELS).save(path, save_all=True, append_images=[Image.fromarray(255 - PIXELS)])
+    assert read_pixels(path).notes == ("first of 2 frames",)
+    data = path.read_bytes()
+    for _ in range(2):
+        at = data.index(b"fcTL") - 4
+        data = data[:at] + data[at + 12 + 26 :]
+    path.write_bytes(data)
+    with pytest.raises(SyntaxError):
+        Image.open(path).load()
+    read = read_pixels(path)
+    np.testing.assert_array_equal(read.rgb, PIXELS)
+    assert read.notes == ("damaged animation left out",)
+
+
+def test_orientation_behind_the_pixels_survives_the_rewriting(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    stream = zlib.compress(rows_of(PIXELS))[:-1] + b"?"
+    data = png(stream).removesuffix(chunk(b"IEND", b""))
+    path = tmp_path / "late.png"
+    path.write_bytes(data + chunk(b"eXIf", exif.tobytes()[6:]) + chunk(b"IEND", b""))
+    assert read_samples(path).orientation == 6
+
+
+def test_what_unpacks_without_end_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.png"
+    path.write_bytes(png(zlib.compress(bytes(50_000_000))))
+    with pytest.raises(ImageError, match="unpack to far more than 336 bytes"):
+        read_samples(path)
+    path.write_bytes(png(b"")[:33] + chunk(b"IDAT", b"") * (MOST_CHUNKS + 1))
+    with pytest.raises(ImageError, match="more than 100000 chunks"):
+        read_samples(path)
+
+
+@pytest.mark.parametrize("kind", [b"zTXt", b"iCCP"])
+def test_bombs_in_text_and_profile_are_refused(tmp_path: Path, kind: bytes) -> None:
+    path = tmp_path / "bomb.png"
+    bomb = chunk(kind, b"name\0\0" + zlib.compress(bytes(20_000_000)))
+    data = png(zlib.compress(rows_of(PIXELS)))
+    path.write_bytes(data[:33] + bomb + data[33:])
+    with pytest.raises(ImageError, match="unpacks to more than 1 MB"):
+        read_samples(path)

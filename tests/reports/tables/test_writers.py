@@ -1,0 +1,42 @@
+"""Names with every special character come out as text in Markdown, LaTeX and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from typing import Any
+
+from vaebench.reports.tables.run import per_image
+from vaebench.reports.tables.writers import latex_text, markdown_text, to_csv, to_latex, to_markdown
+
+NASTY = 'a&b_50%#$^~\\{x}<script>|"q",`c`*[l](u)\n.png'
+
+
+def test_latex_specials_are_escaped() -> None:
+    assert latex_text("50%_a&b#$") == r"50\%\_a\&b\#\$"
+    assert latex_text("\\{~^}") == r"\textbackslash{}\{\textasciitilde{}\textasciicircum{}\}"
+    assert latex_text("<a|b>") == r"\textless{}a\textbar{}b\textgreater{}"
+    bare = re.sub(r"\\[{}&%#$_]|\\text\w+\{\}", "", latex_text(NASTY))
+    assert not set(bare) & set("\\{}&%#$_^~<>|\n")
+
+
+def test_markdown_specials_are_escaped() -> None:
+    assert markdown_text("a|b") == r"a\|b"
+    assert markdown_text("<b>&*x*") == r"&lt;b&gt;&amp;\*x\*"
+    assert "\n" not in markdown_text(NASTY)
+
+
+def test_nasty_names_keep_a_table_s_shape(make_run: Any, golden_spec: Any) -> None:
+    golden_spec.codecs = (NASTY, "two")
+    run = make_run(golden_spec)
+    table = per_image(run)
+    rows = list(csv.reader(io.StringIO(to_csv(table, run))))
+    assert {len(row) for row in rows} == {9}
+    assert rows[1][1] == NASTY
+    lines = to_markdown("per_image", table, run).split("\n\n")[0].splitlines()
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {10}
+    latex = [
+        line for line in to_latex("per_image", table, run).splitlines() if "unavailable &" in line
+    ]
+    assert {len(re.findall(r"(?<!\\)&", line)) for line in latex} == {8}
