@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import HistoryError, HistoryWarning
 from .store.lock import writing_run
-from .store.run import StoredRun, clean_up, load_run, read_record, refuse_used_folder, write_trend
+from .store.run import (
+    StoredRun,
+    clean_up,
+    default_folder,
+    new_folder,
+    read_record,
+    refuse_used_folder,
+    write_trend,
+)
+from .store.run import load_run as read_run
 from .suite import Suite
-from .timing.imports import uncollected
 
 if TYPE_CHECKING:
     from .compare.store import StoredComparison
@@ -36,6 +42,30 @@ DEFAULT_SPEED_CODECS = ("demo-f8c4", "demo-f8c16")
 Progress = Callable[[str, int, int], None]
 
 
+class ShownRun(StoredRun):
+    """A stored run that a notebook can look into."""
+
+    def show(self, image_id: str) -> Any:
+        """Return the viewer of one picture, which a notebook shows as the cell's result.
+
+        Args:
+            image_id: the picture, with or without its ending and folder where that is clear.
+        Raises: RunFolderError where there is no such picture, or nothing of it was kept.
+        """
+        from ..reports.viewer.notebook import inline_viewer
+
+        return inline_viewer(self, image_id)
+
+
+def load_run(folder: str | Path) -> ShownRun:
+    """Read a run folder; of a run that is not finished, the pictures that are.
+
+    Raises: RunFolderError.
+    """
+    stored = read_run(folder)
+    return ShownRun(stored.folder, stored.record, stored.scores)
+
+
 def _silent(phase: str, done: int, total: int) -> None:
     """Show nothing."""
 
@@ -47,7 +77,7 @@ def run(
     command: str = "vaebench.bench.run(...) from Python",
     history: str | None = None,
     **fields: Any,
-) -> StoredRun:
+) -> ShownRun:
     """Score pictures with codecs into a run folder, and write its report.
 
     Args:
@@ -62,8 +92,7 @@ def run(
     Returns: the stored run; `.scores`, `.timings`, `.images`, `.codecs` are DataFrames.
     Raises: VaebenchError.
     """
-    with uncollected():
-        from .scoring.evaluate import evaluate
+    from .scoring.evaluate import evaluate
 
     if suite is None:
         suite = Suite.create(**{"codecs": list(DEFAULT_CODECS), **fields})
@@ -77,7 +106,7 @@ def run(
 
 def resume(
     folder: str | Path, progress: Progress = _silent, history: str | None = None
-) -> StoredRun:
+) -> ShownRun:
     """Go on with a run that was stopped, and write its report.
 
     Raises: VaebenchError.
@@ -89,11 +118,11 @@ def resume(
         return _finish(Suite.create(**stored.record["suite"]), folder, progress, history)
 
 
-def _finish(suite: Suite, folder: Path, progress: Progress, history: str | None) -> StoredRun:
+def _finish(suite: Suite, folder: Path, progress: Progress, history: str | None) -> ShownRun:
     """Time the codecs of a scored run where that was asked for, remember it, report it."""
     record = read_record(folder)
     if suite.speed is not None and not record.get("timed"):
-        from .scoring.plan import where_it_began
+        from .store.record import where_it_began
         from .timing.run import add_timings
 
         absolute = folder.absolute()
@@ -111,7 +140,7 @@ def speed(
     command: str = "vaebench.bench.speed(...) from Python",
     history: str | None = None,
     **fields: Any,
-) -> StoredRun:
+) -> ShownRun:
     """Time codecs into a run folder, and write its report; arguments as for `run`.
 
     `speed(codecs=["mine=./my-vae"], speed={"sizes": [512, 1024], "dtypes": ["float16"]})`.
@@ -173,7 +202,7 @@ def compare(
 
     stored = [load_run(folder) for folder in runs]
     name = baseline or stored[0].folder.name
-    folder = Path(out) if out is not None else _new_folder(Path("comparisons"), name)
+    folder = Path(out) if out is not None else new_folder(Path("comparisons"), name)
     return compare_runs(
         stored,
         folder,
@@ -192,7 +221,7 @@ def score(
     metrics: Sequence[str],
     weights: str | None = None,
     progress: Progress = _silent,
-) -> StoredRun:
+) -> ShownRun:
     """Add metrics to a finished run from its stored pictures, and write its report again.
 
     Raises: VaebenchError.
@@ -200,9 +229,9 @@ def score(
     from .scoring.rescore import add_metrics
 
     with _held(folder, "score") as folder:
-        stored = add_metrics(load_run(folder), metrics, weights, progress)
+        add_metrics(load_run(folder), metrics, weights, progress)
         _write_report(folder, progress)
-        return stored
+        return load_run(folder)
 
 
 def report(folder: str | Path, progress: Progress = _silent, *, single_file: bool = False) -> Path:
@@ -236,20 +265,3 @@ def _write_report(folder: Path, progress: Progress, single_file: bool = False) -
     path = write_report(folder, single_file=single_file)
     progress("writing the report", 1, 1)
     return path
-
-
-def default_folder(suite: Suite, name: str = "") -> Path:
-    """Return runs/<date>-<name or first image set>, with a number where that is taken."""
-    images = Path(suite.images[0].rstrip("/")).name.split(".")[0].split("*")[0]
-    return _new_folder(Path("runs"), name or images or "images")
-
-
-def _new_folder(parent: Path, stem: str) -> Path:
-    """Return parent/<date>-<stem>, with a number where that is taken."""
-    safe = re.sub(r"[^A-Za-z0-9._+-]+", "-", stem)
-    first = parent / f"{date.today():%Y-%m-%d}-{safe}"
-    folder, number = first, 2
-    while folder.exists():
-        folder = first.with_name(f"{first.name}-{number}")
-        number += 1
-    return folder

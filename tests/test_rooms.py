@@ -1,4 +1,4 @@
-"""Each room imports only what ARCHITECTURE.md says it may."""
+"""Folders are floors: an import never goes up, and none comes back to where it began."""
 
 from __future__ import annotations
 
@@ -9,231 +9,80 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-
-EVERYTHING = {"bench", "metrics", "reports"}
-LINE = {"bench", "metrics"}
-"""The straight line may use all of bench (but cli and api) and metrics."""
-
-INPUT = (
-    "bench.decode",
-    "bench.header_limits",
-    "bench.icc",
-    "bench.icc_deep",
-    "bench.images",
-    "bench.jpeg_scans",
-    "bench.pixel_modes",
-    "bench.pixels",
-    "bench.png_stream",
-    "bench.pnm",
-    "bench.region_files",
-    "bench.region_shapes",
-    "bench.regions",
-    "bench.sample",
-    "bench.tiff_strips",
+FLOORS = (
+    ("bench.records", "bench.errors"),
+    ("bench.suite", "bench.images"),
+    ("bench.codecs", "bench.store"),
+    ("bench.scoring", "bench.timing"),
+    ("bench.compare", "bench.rate"),
+    ("bench.api",),
+    ("bench.cli", "bench.__init__"),
 )
-"""Pictures and regions: what is read from the user's files."""
+"""Bottom first. A room imports itself and what stands below it; `metrics` from the fourth floor on,
+`reports` from the sixth."""
 
-MAY_IMPORT: dict[str, set[str]] = {
-    "bench.records": set(),
-    "bench.errors": set(),
-    "bench.suite": {"bench.records", "bench.errors"},
-    **{name: {"bench.records", "bench.errors", *INPUT} for name in INPUT},
-    "bench.environment": {"bench.records"},
-    "bench.atomic_write": {"bench.errors"},
-    "bench.run_lock": {"bench.errors"},
-    "bench.run_tables": {"bench.atomic_write", "bench.errors", "bench.records"},
-    "bench.memory": set(),
-    "bench.sealed_json": {"bench.atomic_write"},
-    "bench.run_record": {
-        "bench.atomic_write",
-        "bench.errors",
-        "bench.records",
-        "bench.run_lock",
-        "bench.sealed_json",
-        "bench.suite",
-    },
-    "bench.run_parts": {
-        "bench.errors",
-        "bench.records",
-        "bench.run_record",
-        "bench.run_tables",
-        "bench.sealed_json",
-    },
-    "bench.store": {
-        "bench.atomic_write",
-        "bench.errors",
-        "bench.records",
-        "bench.run_parts",
-        "bench.run_record",
-        "bench.run_tables",
-        "reports",
-    },
-    "bench.allocator": set(),
-    "bench.imports": set(),
-    "bench.pipeline": set(),
-    "bench.transfers": set(),
-    "bench.batches": LINE,
-    "bench.decoded": {
-        "bench.errors",
-        "bench.images",
-        "bench.pixels",
-        "bench.records",
-        "bench.suite",
-    },
-    "bench.doctor": EVERYTHING,
-    "bench.regression": set(),
-    "bench.change_points": set(),
-    "bench.measurements": {"bench.environment", "bench.records", "bench.store"},
-    "bench.history": {
-        "bench.change_points",
-        "bench.errors",
-        "bench.history_engines",
-        "bench.history_rows",
-        "bench.measurements",
-        "bench.store",
-    },
-    "bench.history_engines": {"bench.errors", "bench.history_rows"},
-    "bench.history_rows": {"bench.errors"},
-    "bench.history_listing": set(),
-    "bench.history_export": {"bench.errors"},
-    "bench.timers": set(),
-    "bench.flops": {"bench.timers"},
-    "bench.device_state": {"bench.records"},
-    "bench.latency": LINE,
-    "bench.sweep": LINE,
-    "bench.timing_run": LINE,
-    "bench.worker": LINE,
-    "bench.process_source": {"bench.allocator", "bench.errors", "bench.sample", "bench.suite"},
-    "bench.ab": {"bench.process_source", "bench.regression", "bench.suite"},
-    "bench.pytest_plugin": LINE,
-    "bench.paired": {"bench.records"},
-    "bench.pairing": {"bench.records", "bench.errors", "bench.store", "bench.paired"},
-    "bench.quoted": {"bench.errors"},
-    "bench.comparison_store": {
-        "bench.atomic_write",
-        "bench.errors",
-        "bench.run_lock",
-        "bench.run_tables",
-    },
-    "bench.comparison_pictures": {
-        "bench.comparison_store",
-        "bench.errors",
-        "bench.paired",
-        "bench.pairing",
-        "bench.records",
-        "bench.store",
-    },
-    "bench.compare": LINE,
-    "bench.explain": LINE,
-    "bench.explain_measure": LINE,
-    "bench.explain_readings": LINE,
-    "bench.explain_variants": LINE,
-    "bench.ladder": LINE,
-    "bench.ladder_climb": LINE,
-    "bench.ladder_rungs": LINE,
-    "bench.latent_health": LINE,
-    "bench.latent_file": {"bench.atomic_write", "bench.errors"},
-    "bench.latent_picture": LINE,
-    "bench.equal_bytes": LINE,
-    "bench.rd": LINE,
-    "bench.rd_bd": set(),
-    "bench.rd_cache": {"bench.errors", "bench.records", "bench.sealed_json"},
-    "bench.rd_curves": {"bench.rd_bd", "bench.records"},
-    "bench.rd_gallery": LINE,
-    "bench.rd_knobs": LINE,
-    "bench.rd_listing": {"bench.rd_store"},
-    "bench.rd_picture": LINE,
-    "bench.rd_store": {
-        "bench.atomic_write",
-        "bench.errors",
-        "bench.run_lock",
-        "bench.run_tables",
-    },
-    "bench.rd_tables": LINE,
-    "bench.rd_workers": LINE,
-    "bench.gate": EVERYTHING,
-    "bench.gate_decisions": LINE,
-    "bench.gate_result": {"bench.gate_rules", "bench.junit", "reports"},
-    "bench.gate_rules": {"bench.errors", "bench.paired", "bench.records"},
-    "bench.junit": set(),
-    "bench.pictures": {"bench.records", "bench.store"},
-    "bench.progress": set(),
-    "bench.reconstruct": {"bench.records", "bench.errors", "bench.codecs"},
-    "bench.scoring": {
-        "bench.errors",
-        "bench.memory",
-        "bench.records",
-        "bench.regions",
-        "bench.transfers",
-        "metrics",
-    },
-    "bench.plan": LINE,
-    "bench.evaluate": LINE,
-    "bench.rescore": LINE,
-    "bench.listing": {
-        "bench.comparison_store",
-        "bench.images",
-        "bench.regions",
-        "bench.store",
-    },
-    "bench.api": EVERYTHING,
-    "bench.cli": EVERYTHING,
-    "bench.cli_code": EVERYTHING,
-    "bench.cli_compare": EVERYTHING,
-    "bench.cli_doctor": EVERYTHING,
-    "bench.cli_rd": EVERYTHING,
-    "bench.cli_speed": EVERYTHING,
-    "bench": EVERYTHING,
-    "bench.codecs": {
-        "bench.codecs",
-        "bench.demo",
-        "bench.errors",
-        "bench.imports",
-        "bench.pixels",
-        "bench.images",
-        "bench.records",
-        "bench.suite",
-    },
-    "bench.demo": {"bench.demo"},
-    "metrics": {"metrics"},
-    "reports": {
-        "bench.comparison_pictures",
-        "bench.comparison_store",
-        "bench.errors",
-        "bench.rd_store",
-        "bench.records",
-        "bench.store",
-        "reports",
-    },
-}
-NOT_INSIDE_THE_LINE = {"bench.cli", "bench.api"}
-NO_TORCH = ("reports", "bench.store", "bench.suite", *INPUT, "bench.cli", "bench.history")
-
-MODULES = sorted(
-    path for room in ("bench", "metrics", "reports") for path in (ROOT / room).rglob("*.py")
+REPORT_FLOORS = (
+    ("reports.render",),
+    ("reports.tables",),
+    ("reports.pictures",),
+    ("reports.plots", "reports.viewer"),
+    ("reports.pages",),
+    ("reports.write",),
+    ("reports.write_comparison", "reports.write_rate"),
+    ("reports.__init__",),
 )
+ON_DISK = (
+    "bench.compare.gate.result",
+    "bench.compare.patches",
+    "bench.compare.store",
+    "bench.errors",
+    "bench.rate.store",
+    "bench.records",
+    "bench.store",
+)
+"""What reports may read: what was stored, and what it means."""
+
+NO_TORCH = ("reports", "bench.cli", "bench.images", "bench.store", "bench.suite")
+NETWORKS = {"torch", "torchvision", "torchmetrics", "diffusers"}
 
 
-def module_name(path: Path) -> str:
-    parts = path.relative_to(ROOT).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+def inside(module: str, *rooms: str) -> bool:
+    return any(module == room or module.startswith(f"{room}.") for room in rooms)
 
 
-def room_of(module: str) -> str:
-    """Return the longest entry of the table that holds the module."""
-    parts = module.split(".")
-    for length in range(len(parts), 0, -1):
-        name = ".".join(parts[:length])
-        if name in MAY_IMPORT and (length == len(parts) or name != "bench"):
-            return name
-    raise AssertionError(f"{module} has no row in MAY_IMPORT; say what it may import")
+def floor_of(module: str, floors: tuple[tuple[str, ...], ...] = FLOORS) -> int:
+    """Return the number of the floor that holds a module."""
+    (floor,) = (number for number, rooms in enumerate(floors) if inside(module, *rooms))
+    return floor
 
 
-def imported(path: Path) -> tuple[set[str], set[str]]:
-    """Return the project's modules and the other top-level packages that a file imports."""
+def refused(module: str, target: str) -> bool:
+    """Return whether an import goes against the floors."""
+    if module.startswith("metrics"):
+        return not target.startswith("metrics")
+    if module.startswith("reports"):
+        if not target.startswith("reports"):
+            return not inside(target, *ON_DISK)
+        floors = REPORT_FLOORS
+    elif not target.startswith("bench"):
+        return floor_of(module) < (3 if target.startswith("metrics") else 5)
+    else:
+        floors = FLOORS
+    room = next(room for rooms in floors for room in rooms if inside(module, room))
+    return not inside(target, room) and floor_of(target, floors) >= floor_of(module, floors)
+
+
+def name_of(path: Path, root: Path) -> str:
+    """Return a file's module; that of a room itself ends in `__init__`, as its floor is its own."""
+    parts = path.relative_to(root).with_suffix("").parts
+    return ".".join(parts if len(parts) == 2 or parts[-1] != "__init__" else parts[:-1])
+
+
+def imports_of(path: Path, root: Path = ROOT) -> tuple[set[str], set[str]]:
+    """Return the project's modules and the other packages that a file imports, wherever in it."""
     own: set[str] = set()
     other: set[str] = set()
-    package = path.relative_to(ROOT).parts[:-1]
+    package = path.relative_to(root).parts[:-1]
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             other.update(alias.name.split(".")[0] for alias in node.names)
@@ -241,38 +90,88 @@ def imported(path: Path) -> tuple[set[str], set[str]]:
             other.add((node.module or "").split(".")[0])
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1]
-            target = ".".join([*base, *((node.module or "").split(".") if node.module else [])])
+            target = [*base, *(node.module or "").split(".")] if node.module else list(base)
             for alias in node.names:
-                deeper = ROOT / target.replace(".", "/") / alias.name
+                deeper = root.joinpath(*target, alias.name)
                 is_module = deeper.with_suffix(".py").is_file() or deeper.is_dir()
-                own.add(f"{target}.{alias.name}" if is_module else target)
+                found = ".".join([*target, alias.name] if is_module else target)
+                own.add(f"{found}.__init__" if found in ("bench", "metrics", "reports") else found)
     return own, other
 
 
-@pytest.mark.parametrize("path", MODULES, ids=module_name)
-def test_a_module_imports_only_the_rooms_it_may(path: Path) -> None:
-    module = module_name(path)
-    allowed = MAY_IMPORT[room_of(module)]
-    own, _ = imported(path)
-    for target in own:
-        assert any(target == name or target.startswith(f"{name}.") for name in allowed), (
-            f"{module} imports {target}; it may import {sorted(allowed)}"
-        )
-        if allowed is LINE:
-            assert target not in NOT_INSIDE_THE_LINE, f"{module} imports {target}"
+def files(root: Path = ROOT) -> list[Path]:
+    return sorted(
+        path for room in ("bench", "metrics", "reports") for path in (root / room).rglob("*.py")
+    )
 
 
-def test_records_and_errors_need_the_standard_library_alone() -> None:
+def faults(root: Path = ROOT) -> list[str]:
+    """Return every import against the floors and every circle, a sentence each."""
+    arrows = {name_of(path, root): imports_of(path, root)[0] for path in files(root)}
+    told = [
+        f"{module} imports {target}"
+        for module, targets in arrows.items()
+        for target in sorted(targets)
+        if refused(module, target)
+    ]
+    # What imports nothing that is left is taken away, until only circles stay.
+    while free := [
+        module for module, targets in arrows.items() if not targets & (arrows.keys() - {module})
+    ]:
+        for module in free:
+            del arrows[module]
+    return told + ([f"a circle among {', '.join(arrows)}"] if arrows else [])
+
+
+def test_no_import_goes_up_or_round() -> None:
+    assert faults() == []
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "fault"),
+    [
+        ("bench/images/pixels.py", "from ..store import run", "bench.images.pixels imports"),
+        ("bench/store/run.py", "from ...reports import write", "bench.store.run imports reports"),
+        ("metrics/psnr.py", "from ..bench.records import Score", "metrics.psnr imports"),
+        ("reports/tables/run.py", "from ..pages import run", "reports.tables.run imports"),
+        ("metrics/base.py", "from . import psnr", "a circle among"),
+    ],
+)
+def test_one_that_does_is_told(module: str, line: str, fault: str, tmp_path: Path) -> None:
+    for path in files():
+        copy = tmp_path / path.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+    with (tmp_path / module).open("a") as file:
+        file.write(f"\n{line}\n")
+    assert any(told.startswith(fault) for told in faults(tmp_path))
+
+
+def test_the_ground_needs_the_standard_library_alone() -> None:
     for name in ("records", "errors"):
-        _, other = imported(ROOT / "bench" / f"{name}.py")
-        # records names Tensor in annotations only, under TYPE_CHECKING.
-        assert other - {"torch"} <= set(sys.stdlib_module_names)
+        _, other = imports_of(ROOT / "bench" / f"{name}.py")
+        # Named in annotations only, under TYPE_CHECKING.
+        assert other - {"torch", "pydantic"} <= set(sys.stdlib_module_names)
 
 
-WITHOUT_TORCH = [path for path in MODULES if module_name(path).startswith(NO_TORCH)]
+def test_readers_and_reports_load_without_torch() -> None:
+    for path in files():
+        if inside(name_of(path, ROOT), *NO_TORCH):
+            loaded = ast.parse(path.read_text(encoding="utf-8")).body
+            names = {
+                alias.name
+                for node in loaded
+                if isinstance(node, ast.Import)
+                for alias in node.names
+            }
+            names |= {str(node.module) for node in loaded if isinstance(node, ast.ImportFrom)}
+            assert not {name.split(".")[0] for name in names} & NETWORKS, path
 
 
-@pytest.mark.parametrize("path", WITHOUT_TORCH, ids=module_name)
-def test_reports_and_the_readers_never_import_torch(path: Path) -> None:
-    _, other = imported(path)
-    assert not other & {"torch", "torchvision", "torchmetrics", "diffusers"}
+def test_a_person_can_see_where_things_are() -> None:
+    kept = [entry for entry in (ROOT / "bench").iterdir() if entry.name != "__pycache__"]
+    assert len(kept) <= 14
+    for folder in {path.parent for path in files()}:
+        assert len(list(folder.glob("*.py"))) <= 22, folder
+    for path in files():
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= 350, path

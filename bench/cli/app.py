@@ -15,7 +15,7 @@ import typer
 
 from ..errors import VaebenchError
 from ..store.lock import DISK_ERRORS
-from ..timing.imports import end_uncollected
+from ..timing.startup import spare_the_collector
 from . import code as cli_code
 from . import compare as cli_compare
 from . import doctor as cli_doctor
@@ -304,7 +304,7 @@ def _interruption(ended: BaseException | None) -> KeyboardInterrupt | None:
 def main() -> None:
     """Run the command; an error that the user can mend is one sentence and exit code 2."""
     warnings.showwarning = _warn
-    end_uncollected()
+    spare_the_collector()
     # As an exit, so that what was made for the time being is removed.
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
@@ -331,4 +331,3 @@ def main() -> None:
         sys.exit(130)
     finally:
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
-

@@ -38,19 +38,21 @@ def encode(
     ],
 ) -> None:
     """Store a picture as an autoencoder's latents, quantised and entropy-coded."""
-    from ..codecs.vbl import SUFFIX, write_latent_file
+    from ..codecs.vbl import SUFFIX, to_bytes
     from ..codecs.vbl_picture import encode_picture
     from ..images.pixels import read_pixels
+    from ..store.atomic import write_output
     from ..suite import CodecSpec
 
     _check_suffix(out, SUFFIX)
     spec = CodecSpec.parse(codec)
     pixels = read_pixels(picture).rgb
-    size_bytes = write_latent_file(out, encode_picture(pixels, spec))
+    data = to_bytes(encode_picture(pixels, spec))
+    write_output(out, data)
     pixel_count = pixels.shape[0] * pixels.shape[1]
     typer.echo(
-        f"{out}: {size_bytes:,} bytes, {8 * size_bytes / pixel_count:.3f} bits per pixel, "
-        f"{3 * pixel_count / size_bytes:.1f} times smaller than 8-bit RGB"
+        f"{out}: {len(data):,} bytes, {8 * len(data) / pixel_count:.3f} bits per pixel, "
+        f"{3 * pixel_count / len(data):.1f} times smaller than 8-bit RGB"
     )
 
 

@@ -98,6 +98,7 @@ def gate(
 ) -> None:
     """Pass, fail or be inconclusive by rules about quality and latency."""
     from ...reports.pages.answer import gate_page
+    from ...reports.pages.gate import gate_markdown
     from ..compare.gate.gate import run_gate
     from ..store.atomic import write_output
     from .progress import shown_progress
@@ -112,7 +113,7 @@ def gate(
         try:
             # Appended: a CI summary page holds what other steps have written.
             with markdown.open("a", encoding="utf-8") as page:
-                page.write(result.to_markdown())
+                page.write(gate_markdown(result))
         except OSError as error:
             raise VaebenchError(f"Cannot write {markdown}: {error.strerror}.") from error
     if html is not None:

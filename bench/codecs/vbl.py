@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import CodecError
-from ..store.atomic import write_output
 
 MAGIC = b"\x89VBL"
 VERSION = 1
@@ -88,13 +87,6 @@ def from_bytes(data: bytes, name: str) -> LatentFile:
 
 def _checksum(version: int, body: bytes) -> bytes:
     return hashlib.blake2b(MAGIC + bytes([version]) + body, digest_size=8).digest()
-
-
-def write_latent_file(path: Path, file: LatentFile) -> int:
-    """Write a .vbl file, whole or not at all; return its size in bytes. Raises: VaebenchError."""
-    data = to_bytes(file)
-    write_output(path, data)
-    return len(data)
 
 
 def read_latent_file(path: Path) -> LatentFile:

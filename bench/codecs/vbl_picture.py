@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from ..errors import CodecError, first_line
 from ..images.files.decode import MAX_PIXELS
 from ..records import Encoded
-from ..scoring.reconstruct import reflect_pad
 from ..suite import CodecSpec
 from . import open_codec
 from .quantised import QUANTISED
+from .tensors import reflect_pad
 from .vbl import LatentFile, weights_prefix
 
 if TYPE_CHECKING:

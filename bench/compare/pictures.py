@@ -19,19 +19,18 @@ from PIL import Image
 from ..errors import RunFolderError
 from ..records import WHOLE, MetricColumn
 from .pairing import PairedCodec, Side
+from .patches import Box, Patch, worst_patches
 from .store import PICTURES
 
 SHOWN_EACH_WAY = 6
 """Whole pictures, and as many regions, shown for each codec as changed for better and for worse."""
 
-PATCH_PX = 64
 PATCHES_SHOWN = 24
 DIFFERENCE_QUANTILE = 0.995
 
 _MORE_ERROR = np.array([178, 24, 43])
 _LESS_ERROR = np.array([33, 102, 172])
 
-Box = tuple[int, int, int, int]
 Progress = Callable[[str, int, int], None]
 
 
@@ -48,15 +47,6 @@ class Change:
     baseline_value: float
     codec_value: float
     gain: float
-
-
-@dataclass(frozen=True)
-class Patch:
-    """A window of a picture, and the mean of the error map (0..255) over it."""
-
-    error: float
-    box_px: Box
-    sha256: str = ""
 
 
 def write_changed(
@@ -161,27 +151,6 @@ def worst_patches_of(side: Side, image_ids: dict[str, str]) -> list[Patch]:
     return found
 
 
-def worst_patches(errors: np.ndarray, count: int, least: float = -1.0) -> list[Patch]:
-    """Return windows with the largest mean error, worst first, none overlapping another.
-
-    The worst window anywhere comes first, then the worst that does not overlap it, and so on.
-
-    Args:
-        errors: uint8 [H, W]; a side shorter than PATCH_PX is the window's side.
-        count: how many at most. least: windows must be worse than this mean.
-    """
-    height, width = min(PATCH_PX, errors.shape[0]), min(PATCH_PX, errors.shape[1])
-    means = _window_sums(errors, height, width) / (height * width)
-    patches: list[Patch] = []
-    while len(patches) < count:
-        y, x = (int(place) for place in np.unravel_index(np.argmax(means), means.shape))
-        if means[y, x] <= least:
-            break
-        patches.append(Patch(float(means[y, x]), (x, y, x + width, y + height)))
-        means[max(0, y - height + 1) : y + height, max(0, x - width + 1) : x + width] = -1.0
-    return patches
-
-
 def signed_picture(difference: np.ndarray, top: float) -> np.ndarray:
     """Return differences of error maps [H, W] as uint8 [H, W, 3].
 
@@ -190,14 +159,6 @@ def signed_picture(difference: np.ndarray, top: float) -> np.ndarray:
     share = np.clip(difference / top, -1, 1)[..., None]
     end = np.where(share > 0, _MORE_ERROR, _LESS_ERROR)
     return np.round(255 + np.abs(share) * (end - 255)).astype(np.uint8)
-
-
-def _window_sums(errors: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Return the sum over each window of a size, by its upper left corner."""
-    table = np.zeros((errors.shape[0] + 1, errors.shape[1] + 1), np.int64)
-    table[1:, 1:] = errors.astype(np.int64).cumsum(0).cumsum(1)
-    below, above = table[height:], table[:-height]
-    return below[:, width:] - below[:, :-width] - above[:, width:] + above[:, :-width]
 
 
 def _largest_changes(pair: PairedCodec) -> Iterator[Change]:

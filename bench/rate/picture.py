@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from ...metrics import Metric
 from ..codecs import Codec, open_codec
+from ..codecs.tensors import reflect_pad
 from ..errors import CodecError, RunFolderError, first_line
 from ..images.pixels import read_pixels
 from ..records import CodecInfo, Encoded, ImageRef, Region
 from ..scoring.measure import PictureScores, References, prepare_references, score_batch
-from ..scoring.reconstruct import reflect_pad
 from .knobs import Sweep
 from .points import Point, PointCache, codec_identity
 

@@ -20,6 +20,7 @@ from ..codecs.base import Codec
 from ..errors import RunFolderError
 from ..records import REFERENCE, ImageRef
 from ..store.pictures import drop_all_but_worst, keep_picture
+from ..store.record import where_it_began
 from ..store.run import (
     StoredRun,
     create_run,
@@ -44,7 +45,6 @@ from .plan import (
     new_record,
     refuse_changes,
     scored_images,
-    where_it_began,
 )
 
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Callable, Generator, Sequence
-from contextlib import chdir, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -29,7 +26,8 @@ from ..images.find import ImageSet, find_images
 from ..images.regions import fit_region, read_regions
 from ..records import ImageRef, MetricColumn, Region, Unavailable
 from ..store.environment import read_environment
-from ..store.run import SCHEMA_VERSION, region_to_json
+from ..store.record import empty_record
+from ..store.run import region_to_json
 from ..suite import Suite
 from .decoded import Decoded
 
@@ -116,25 +114,6 @@ def open_metrics(
     return tuple(metrics), tuple(columns), tuple(unavailable)
 
 
-def empty_record(suite: Suite, folder: Path, command: str) -> dict[str, Any]:
-    """Return run.json of a run without pictures, metrics and codecs."""
-    now = datetime.now(UTC)
-    lists = ("images", "skipped", "regions", "unused_regions", "codecs", "metrics", "unavailable")
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "run_id": f"{now:%Y%m%dT%H%M%SZ}-{folder.name}-{secrets.token_hex(3)}",
-        "name": folder.name,
-        "created": now.isoformat(timespec="seconds"),
-        "finished": False,
-        "command": command,
-        "working_folder": str(Path.cwd()).encode("utf-8", "backslashreplace").decode(),
-        "suite": suite.model_dump(),
-        "environment": asdict(read_environment()),
-        **{name: [] for name in lists},
-        "error_map": None,
-    }
-
-
 def new_record(plan: Plan, folder: Path, command: str) -> dict[str, Any]:
     """Return run.json of a run that begins: protocol, provenance, environment."""
     return {
@@ -153,14 +132,6 @@ def new_record(plan: Plan, folder: Path, command: str) -> dict[str, Any]:
             "max": 1.0,
         },
     }
-
-
-@contextmanager
-def where_it_began(record: dict[str, Any]) -> Generator[None]:
-    """Work in the folder to which a suite's paths are relative, where it is still there."""
-    folder = record.get("working_folder")
-    with chdir(folder) if folder is not None and Path(folder).is_dir() else nullcontext():
-        yield
 
 
 def refuse_changes(folder: Path, record: dict[str, Any], plan: Plan) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..codecs import Codec
+from ..codecs.tensors import reflect_pad
 from ..errors import VaebenchError, first_line
 from ..records import CodecInfo, Encoded
 
@@ -115,27 +116,6 @@ def not_finite(info: CodecInfo, latents_finite: bool, pixels_finite: bool) -> Fa
         f"{info.name} gave NaN or infinite values in {stage}."
         f"{hint if info.dtype == 'float16' else ''}"
     )
-
-
-def reflect_pad(pixels: Tensor, multiple_px: int) -> Tensor:
-    """Pad [N, 3, H, W] on the right and below by reflection to a multiple of `multiple_px`.
-
-    Pictures smaller than the padding are reflected to and fro.
-    """
-    for dim in (2, 3):
-        length = pixels.shape[dim]
-        extra = -length % multiple_px
-        if extra:
-            pixels = pixels.index_select(dim, _to_and_fro(length, length + extra, pixels))
-    return pixels
-
-
-def _to_and_fro(length: int, padded: int, like: Tensor) -> Tensor:
-    """Return the positions 0, 1 … length-1 … 1, 0, 1 …, made where they are used."""
-    import torch
-
-    last = length - 1
-    return last - (torch.arange(padded, device=like.device) % max(1, 2 * last) - last).abs()
 
 
 def _finite(latents: Tensor | None, decoded: Tensor) -> Tensor:

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import secrets
 import shlex
+from collections.abc import Generator
+from contextlib import chdir, contextmanager, nullcontext
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +18,7 @@ from ..errors import RunFolderError
 from ..records import CodecInfo, Environment, ImageRef, MetricColumn, SkippedImage, Unavailable
 from ..suite import Suite
 from .atomic import is_leftover
+from .environment import read_environment
 from .lock import LOCK_NAME
 from .sealed import SEAL, opened, read_json, write_sealed
 
@@ -79,6 +85,33 @@ _GROWN = {"suite", "environment", "images", "codecs", "unavailable"}
 def record_path(folder: Path) -> Path:
     """Return where a run's run.json is."""
     return folder / "run.json"
+
+
+def empty_record(suite: Suite, folder: Path, command: str) -> dict[str, Any]:
+    """Return run.json of a run without pictures, metrics and codecs."""
+    now = datetime.now(UTC)
+    lists = ("images", "skipped", "regions", "unused_regions", "codecs", "metrics", "unavailable")
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "run_id": f"{now:%Y%m%dT%H%M%SZ}-{folder.name}-{secrets.token_hex(3)}",
+        "name": folder.name,
+        "created": now.isoformat(timespec="seconds"),
+        "finished": False,
+        "command": command,
+        "working_folder": str(Path.cwd()).encode("utf-8", "backslashreplace").decode(),
+        "suite": suite.model_dump(),
+        "environment": asdict(read_environment()),
+        **{name: [] for name in lists},
+        "error_map": None,
+    }
+
+
+@contextmanager
+def where_it_began(record: dict[str, Any]) -> Generator[None]:
+    """Work in the folder to which a suite's paths are relative, where it is still there."""
+    folder = record.get("working_folder")
+    with chdir(folder) if folder is not None and Path(folder).is_dir() else nullcontext():
+        yield
 
 
 def write_record(folder: Path, record: dict[str, Any]) -> None:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import shlex
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from datetime import date
 from functools import cached_property
 from pathlib import Path, PurePath
 from typing import Any
@@ -19,6 +21,7 @@ import pandas as pd
 
 from ..errors import RunFolderError
 from ..records import REFERENCE, Region
+from ..suite import Suite
 from .atomic import remove_leftovers, write_atomic, write_json
 from .parts import (
     RunFolderWarning,
@@ -51,9 +54,11 @@ __all__ = [
     "StoredRun",
     "clean_up",
     "create_run",
+    "default_folder",
     "finish_run",
     "finished_images",
     "load_run",
+    "new_folder",
     "part_path",
     "picture_path",
     "read_record",
@@ -173,17 +178,6 @@ class StoredRun:
         path = picture_path(self.folder, room, codec, image_id, suffix)
         return path if path.is_file() else None
 
-    def show(self, image_id: str) -> Any:
-        """Return the viewer of one picture, which a notebook shows as the cell's result.
-
-        Args:
-            image_id: the picture, with or without its ending and folder where that is clear.
-        Raises: RunFolderError where there is no such picture, or nothing of it was kept.
-        """
-        from ...reports.viewer.notebook import inline_viewer
-
-        return inline_viewer(self, image_id)
-
     def _repr_html_(self) -> str:
         """Show a notebook the mean of each metric over whole pictures, a row a codec."""
         whole = self.scores[self.scores["region"] == "whole"]
@@ -205,6 +199,23 @@ def create_run(folder: Path, record: dict[str, Any]) -> None:
         raise RunFolderError(
             f"Cannot write the run folder {folder}: {error.strerror}. Choose another --out."
         ) from error
+
+
+def default_folder(suite: Suite, name: str = "") -> Path:
+    """Return runs/<date>-<name or first image set>, with a number where that is taken."""
+    images = Path(suite.images[0].rstrip("/")).name.split(".")[0].split("*")[0]
+    return new_folder(Path("runs"), name or images or "images")
+
+
+def new_folder(parent: Path, stem: str) -> Path:
+    """Return parent/<date>-<stem>, with a number where that is taken."""
+    safe = re.sub(r"[^A-Za-z0-9._+-]+", "-", stem)
+    first = parent / f"{date.today():%Y-%m-%d}-{safe}"
+    folder, number = first, 2
+    while folder.exists():
+        folder = first.with_name(f"{first.name}-{number}")
+        number += 1
+    return folder
 
 
 def refuse_used_folder(folder: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..records import Timing
-from ..scoring.plan import Progress, empty_record
+from ..store.record import empty_record
 from ..store.run import (
     StoredRun,
     create_run,
@@ -19,7 +19,7 @@ from ..store.run import (
     write_timings,
 )
 from ..suite import Speed, Suite
-from .sweep import describe_codecs, plan_variants, time_codecs
+from .sweep import Progress, describe_codecs, plan_variants, time_codecs
 
 
 def measure_speed(suite: Suite, folder: Path, command: str, progress: Progress) -> StoredRun:

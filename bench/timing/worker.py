@@ -13,8 +13,7 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TextIO
 
-from .imports import end_uncollected, uncollected
-from .startup import keep_freed_memory
+from .startup import keep_freed_memory, spare_the_collector
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Serve samples until stdin ends."""
-    end_uncollected()
+    spare_the_collector()
     answers = _own_stdout()
     try:
         _serve(json.loads(sys.stdin.readline()), answers)
@@ -53,14 +52,13 @@ def _serve(request: dict[str, Any], answers: TextIO) -> None:
     # makes a process up to some percent faster or slower than its twin.
     allocator = keep_freed_memory()
 
-    with uncollected():
-        import numpy as np
-        import torch
+    import numpy as np
+    import torch
 
-        from ..suite import CodecSpec, Speed
-        from .latency import Protocol, stage_region, to_batch, warm_up
-        from .sweep import fixed_backends, open_variant, plan_variants, require_multiple
-        from .timers import make_timer
+    from ..suite import CodecSpec, Speed
+    from .latency import Protocol, stage_region, to_batch, warm_up
+    from .sweep import fixed_backends, open_variant, plan_variants, require_multiple
+    from .timers import make_timer
 
     speed = Speed(dtypes=[request["dtype"]] if request["dtype"] else [])
     (variant,) = plan_variants([CodecSpec(**request["codec"])], speed)

@@ -10,9 +10,8 @@ import pandas as pd
 
 from ...bench.store.run import StoredRun
 from ..tables.columns import Column, quality_columns
+from ..tables.reading import plural
 from ..tables.run import codec_names, per_region
-
-_PLURALS = {"eye": "eyes", "face": "faces", "beak": "beaks", "mouth": "mouths", "hand": "hands"}
 
 
 @dataclass(frozen=True)
@@ -71,11 +70,6 @@ def gaps(run: StoredRun, column: Column) -> list[Gap]:
         for row in block.to_dict("records")
     ]
     return [gap for gap in found if not math.isnan(gap.gap)]
-
-
-def plural(kind: str) -> str:
-    """Return what several regions of a kind are called."""
-    return _PLURALS.get(kind, kind)
 
 
 def deepest_region(found: list[Gap]) -> Gap | None:

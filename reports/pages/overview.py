@@ -9,6 +9,7 @@ import pandas as pd
 
 from ...bench.store.run import StoredRun
 from ..tables.columns import Column, quality_columns, rate_columns
+from ..tables.reading import plural
 from ..tables.run import codec_names
 from ..tables.writers import mean_text
 from . import findings
@@ -56,6 +57,6 @@ def gap_rows(run: StoredRun, column: Column, found: list[findings.Gap]) -> list[
             gap = float(row[codec])
             share = 0.0 if math.isnan(gap) or largest <= 0 else max(0.0, sign * gap / largest)
             cells.append({"text": column.number(gap, signed=True), "share": round(100 * share, 1)})
-        name = findings.plural(str(kind))
+        name = plural(str(kind))
         rows.append({"kind": name, "count": counts.get(str(kind), 0), "cells": cells})
     return rows

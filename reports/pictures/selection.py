@@ -15,10 +15,11 @@ from PIL import Image
 from ...bench.errors import RunFolderError
 from ...bench.records import Region
 from ...bench.store.run import StoredRun
-from ..tables.columns import primary_column
+from ..tables.columns import Column, primary_column
 from ..tables.run import codec_names, per_region, ranking, scored_images, whole_values
 
 SHOWN_PICTURES = 6
+ERROR_COLOURS = "magma"
 SCALE_QUANTILE = 0.995
 CONTEXT = 2.2
 """A crop's side, as a multiple of the region's longer side, so that its surroundings show."""
@@ -191,3 +192,17 @@ def _read(path: Path, mode: str) -> np.ndarray:
             f"Cannot read {path}: {error}. Delete it (the report then leaves it out) or make the "
             "run again."
         ) from error
+
+
+def region_value(run: StoredRun, crop: Crop, codec: str, column: Column) -> tuple[float, float]:
+    """Return a region's value and its gap to the whole picture; NaN where unavailable."""
+    scores: Any = run.scores
+    rows = scores[
+        (scores["image_id"] == crop.region.image_id)
+        & (scores["codec"] == codec)
+        & (scores["variant"] == column.variant)
+    ].set_index("region")["value"]
+    value, whole = (
+        float(rows[name]) if name in rows.index else np.nan for name in (crop.region.name, "whole")
+    )
+    return value, value - whole if np.isfinite(whole) else np.nan

@@ -6,11 +6,17 @@ import math
 from dataclasses import dataclass
 
 from ...bench.store.run import StoredRun
-from ..plots.strips import region_value
-from ..plots.style import ERROR_COLOURS
 from ..tables.columns import primary_column
 from ..tables.run import codec_names, ranking, value_of, whole_values
-from .selection import Crop, error_scale, leading_crops, picture_sizes, shown_pictures
+from .selection import (
+    ERROR_COLOURS,
+    Crop,
+    error_scale,
+    leading_crops,
+    picture_sizes,
+    region_value,
+    shown_pictures,
+)
 from .thumbnails import Thumbnails
 
 SHOWN_CELLS = 72

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .style import ERROR_COLOURS, FAINT, INK, PAGE_WIDTH_IN, new_figure, shorten
+from ..pictures.selection import ERROR_COLOURS
+from .style import FAINT, INK, PAGE_WIDTH_IN, new_figure, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

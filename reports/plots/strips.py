@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from ...bench.store.run import StoredRun
-from ..pictures.selection import Crop, error_scale, leading_crops, read_grey, read_rgb
+from ..pictures.selection import (
+    Crop,
+    error_scale,
+    leading_crops,
+    read_grey,
+    read_rgb,
+    region_value,
+)
 from ..tables.columns import Column, primary_column
 from ..tables.run import codec_names
 from .error_maps import map_range, scale_label
@@ -35,20 +40,6 @@ def strips(run: StoredRun) -> list[Plot]:
         " row where the region lies, and the error maps on one colour scale."
     )
     return [Plot("strips", caption, figure, has_pictures=True)]
-
-
-def region_value(run: StoredRun, crop: Crop, codec: str, column: Column) -> tuple[float, float]:
-    """Return a region's value and its gap to the whole picture; NaN where unavailable."""
-    scores: Any = run.scores
-    rows = scores[
-        (scores["image_id"] == crop.region.image_id)
-        & (scores["codec"] == codec)
-        & (scores["variant"] == column.variant)
-    ].set_index("region")["value"]
-    value, whole = (
-        float(rows[name]) if name in rows.index else np.nan for name in (crop.region.name, "whole")
-    )
-    return value, value - whole if np.isfinite(whole) else np.nan
 
 
 def _rows(run: StoredRun, crop: Crop, column: Column, top: float | None) -> list[Row]:

@@ -23,7 +23,6 @@ INK = "#222222"
 FAINT = "#8a8a8a"
 GRID = "#e4e4e4"
 WHOLE_COLOUR = "#a3a3a3"
-ERROR_COLOURS = "magma"
 # Okabe and Ito (2008), told apart with any colour vision; the yellow, pale on white, comes last.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000", "#F0E442")
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")

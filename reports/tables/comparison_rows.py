@@ -10,9 +10,8 @@ import pandas as pd
 
 from ...bench.compare.store import StoredComparison
 from ...bench.records import WHOLE
-from ..pages.findings import plural
 from .columns import NOT_APPLICABLE, Column
-from .reading import share
+from .reading import plural, share
 
 VERDICTS = ("better", "worse", "same", "undecided")
 """What the last column of a comparison says, in the order in which a reader wants to know it."""

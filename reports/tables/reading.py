@@ -74,3 +74,11 @@ def listed(names: list[str], shown: int = 3) -> str:
     """Return the first names, and how many more there are."""
     more = len(names) - shown
     return "; ".join(names[:shown]) + (f"; and {more} more" if more > 0 else "")
+
+
+_PLURALS = {"eye": "eyes", "face": "faces", "beak": "beaks", "mouth": "mouths", "hand": "hands"}
+
+
+def plural(kind: str) -> str:
+    """Return what several regions of a kind are called."""
+    return _PLURALS.get(kind, kind)

@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 from typing import Any
 
-from ...bench.compare.pictures import worst_patches
+from ...bench.compare.patches import worst_patches
 from ...bench.records import WHOLE, Region
 from ...bench.store.run import StoredRun
 from ..pictures.selection import leading_crops, picture_sizes, read_grey, worst_pictures

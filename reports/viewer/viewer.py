@@ -23,9 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from ...bench.store.run import StoredRun
-from ..pictures.selection import picture_sizes
+from ..pictures.selection import ERROR_COLOURS, picture_sizes
 from ..pictures.strips import scale_of
-from ..plots.style import ERROR_COLOURS
 from ..render import BASE_SCRIPTS, part_script
 from ..tables.columns import Column
 from ..tables.run import codec_names

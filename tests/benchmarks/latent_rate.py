@@ -33,9 +33,9 @@ from vaebench.bench.codecs.latents.stream import (
     quantise,
     unpack_latents,
 )
+from vaebench.bench.codecs.tensors import reflect_pad
 from vaebench.bench.images.find import find_images
 from vaebench.bench.images.pixels import read_pixels
-from vaebench.bench.scoring.reconstruct import reflect_pad
 from vaebench.bench.suite import CodecSpec
 
 QUANTISERS: dict[str, dict[str, Any]] = {

@@ -16,7 +16,6 @@ from typing import Any
 from torch import Tensor
 
 from ...errors import CodecError, first_line, unknown_name
-from ...timing.imports import uncollected
 from ..networks.weights import InitSkipped, check_fit, load_strict, read_weights
 from .kl_layout import kl_layout
 from .ldm import infer_config, keep_autoencoder, to_diffusers, without_prefix
@@ -45,10 +44,9 @@ def build_model(source: str, found: Checkpoint, trust_remote_code: bool) -> tupl
     if layout is not None:
         check_fit(layout, _closer(layout, stored, renamed), "AutoencoderKL", source)
 
-    with uncollected():
-        import diffusers
+    import diffusers
 
-        model_class = _find_class(source, found, config, trust_remote_code)
+    model_class = _find_class(source, found, config, trust_remote_code)
     known = inspect.signature(model_class.__init__).parameters
     try:
         with InitSkipped():

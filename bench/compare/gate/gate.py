@@ -12,7 +12,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ...errors import SuiteError, unknown_name
 from ...records import WHOLE, MetricColumn
 from ...store.lock import writing_run
-from ...store.run import StoredRun, clean_up, load_run, read_record, refuse_used_folder
+from ...store.run import (
+    StoredRun,
+    clean_up,
+    default_folder,
+    load_run,
+    read_record,
+    refuse_used_folder,
+)
 from ...suite import Suite
 from ..pairing import Side, label_codecs, pair_codec
 from .decisions import Latency, Progress, Question, decide
@@ -114,7 +121,6 @@ def run_gate(
 def _make_run(
     suite: Suite, out: Path | None, name: str, command: str, progress: Progress
 ) -> StoredRun:
-    from ...api import default_folder
     from ...scoring.evaluate import evaluate, resume
 
     folder = out or default_folder(suite, name)

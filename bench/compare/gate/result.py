@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +13,7 @@ EXIT_CODES = {"pass": 0, "fail": 1, "inconclusive": 3}
 
 CONFIDENCE = "Intervals: 95 % confidence of the mean over pictures; of latency, as vaebench ab."
 
-_HEADER = ("verdict", "codec", "rule", "found", "from")
+HEADER = ("verdict", "codec", "rule", "found", "from")
 
 
 @dataclass(frozen=True)
@@ -65,8 +64,8 @@ class GateResult:
 
     def lines(self) -> list[str]:
         """Return a table, the sentence of each rule that did not pass, and the verdict."""
-        rows = [_HEADER, *(_cells(outcome) for outcome in self.outcomes)]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
+        rows = [HEADER, *(cells(outcome) for outcome in self.outcomes)]
+        widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER))]
         return [
             *(
                 "  ".join(
@@ -102,29 +101,6 @@ class GateResult:
         ]
         return junit_xml(self.name, self.created, cases, self.lines())
 
-    def to_markdown(self) -> str:
-        """Return a section of GitHub-flavoured Markdown for a CI summary page, all text escaped."""
-        from ....reports.tables.writers import markdown_text
-
-        rows = [_HEADER, *(_cells(outcome) for outcome in self.outcomes)]
-        table = [_row([markdown_text(cell) for cell in row]) for row in rows]
-        table.insert(1, _row([":--"] * len(_HEADER)))
-        told = [
-            f"- **{outcome.verdict}**: {markdown_text(outcome.codec)}, "
-            f"{markdown_text(outcome.rule)}: {markdown_text(outcome.sentence)}"
-            for outcome in self.outcomes
-            if outcome.verdict != "pass"
-        ]
-        against = f"Baseline: {markdown_text(self.baseline)}. " if self.baseline else ""
-        runs = ", ".join(markdown_text(run) for run in self.runs)
-        blocks = [
-            f"### {markdown_text(self.summary)}",
-            "\n".join(table),
-            "\n".join(told),
-            f"{against}Runs: {runs}. {CONFIDENCE}",
-        ]
-        return "\n\n".join(filter(None, blocks)) + "\n"
-
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON-ready values."""
         return {
@@ -151,9 +127,6 @@ class GateResult:
         }
 
 
-def _cells(outcome: RuleOutcome) -> tuple[str, ...]:
+def cells(outcome: RuleOutcome) -> tuple[str, ...]:
+    """Return an outcome as a row under HEADER."""
     return (outcome.verdict, outcome.codec, outcome.rule, outcome.found, outcome.basis)
-
-
-def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"

@@ -13,10 +13,11 @@ from vaebench.bench.codecs import open_codec
 from vaebench.bench.codecs.autoencoder.codebook import from_indices, to_indices
 from vaebench.bench.codecs.latents.stream import pack_indices, pack_latents, quantise
 from vaebench.bench.codecs.quantised_codec import QuantisedCodec
+from vaebench.bench.codecs.tensors import reflect_pad
 from vaebench.bench.errors import CodecError
 from vaebench.bench.images.pixels import read_pixels
 from vaebench.bench.records import Encoded, Settings
-from vaebench.bench.scoring.reconstruct import Reconstruction, reconstruct, reflect_pad
+from vaebench.bench.scoring.reconstruct import Reconstruction, reconstruct
 
 BLOCKS = {
     "block_out_channels": (32, 64),

@@ -15,9 +15,8 @@ from vaebench.bench.codecs.vbl import (
     read_latent_file,
     to_bytes,
     weights_prefix,
-    write_latent_file,
 )
-from vaebench.bench.errors import CodecError, VaebenchError
+from vaebench.bench.errors import CodecError
 
 FILE = LatentFile(
     spec="quantised(./вес/vae:dtype=float16):step=0.5",
@@ -44,10 +43,9 @@ def test_what_was_written_comes_back(file: LatentFile) -> None:
 
 def test_a_file_on_disk(tmp_path: Path) -> None:
     path = tmp_path / "new" / "a.vbl"
-    size = write_latent_file(path, FILE)
-    assert path.stat().st_size == size
+    path.parent.mkdir()
+    size = path.write_bytes(to_bytes(FILE))
     assert read_latent_file(path) == FILE
-    assert [entry.name for entry in path.parent.iterdir()] == ["a.vbl"]
     # All but spec and payload: what a picture pays for the container.
     assert size - len(FILE.payload) - len(FILE.spec.encode()) == 39
 
@@ -66,8 +64,6 @@ def test_foreign_and_missing_files_are_refused_by_name(tmp_path: Path) -> None:
         path.write_bytes(data)
         with pytest.raises(CodecError, match=r"Cannot decode a\.vbl: it is no \.vbl file"):
             read_latent_file(path)
-    with pytest.raises(VaebenchError, match=r"Cannot write .*: File exists"):
-        write_latent_file(path / "b.vbl", FILE)
 
 
 def test_another_version_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

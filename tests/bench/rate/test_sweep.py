@@ -251,7 +251,7 @@ KILLED = """
 import sys
 sys.path.insert(0, {here!r})
 from pathlib import Path
-from test_rd import MANY, sweep
+from test_sweep import MANY, sweep
 if __name__ == "__main__":
     sweep(Path({pictures!r}), Path({out!r}), ["jpeg", "webp"], MANY, workers=2)
 """

@@ -361,8 +361,8 @@ def test_latents_wait_in_full_precision(
 def test_the_network_s_posterior_reaches_the_run(photos: Path, tmp_path: Path) -> None:
     from vaebench.bench.codecs import open_codec
     from vaebench.bench.codecs.autoencoder.network import encode_images
+    from vaebench.bench.codecs.tensors import reflect_pad
     from vaebench.bench.images.pixels import read_pixels
-    from vaebench.bench.scoring.reconstruct import reflect_pad
 
     codecs = ["mode=demo-f8c4:device=cpu", "sample=demo-f8c4:device=cpu,posterior=sample"]
     run = evaluate(suite(photos, codecs=codecs), tmp_path / "run", "command", quiet)

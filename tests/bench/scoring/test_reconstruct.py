@@ -10,8 +10,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from vaebench.bench.codecs.tensors import reflect_pad
 from vaebench.bench.records import CodecInfo, Encoded
-from vaebench.bench.scoring.reconstruct import Failure, Reconstruction, reconstruct, reflect_pad
+from vaebench.bench.scoring.reconstruct import Failure, Reconstruction, reconstruct
 
 
 class Codec:

@@ -26,8 +26,9 @@ from vaebench.bench.store.run import (
 from vaebench.bench.suite import CodecSpec, Suite
 from vaebench.bench.timing.ab import AbResult, Side
 from vaebench.bench.timing.regression import Decision
+from vaebench.reports.pages.gate import gate_markdown
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "gates"
+EXAMPLES = Path(__file__).resolve().parents[4] / "docs" / "gates"
 SCHEMA = xmlschema.XMLSchema(str(Path(__file__).with_name("junit.xsd")))
 PSNR, FLIP = ("psnr", "psnr/rgb8", "dB"), ("flip", "flip/ppd67", "")
 REASON = "no AlexNet trunk was found. Pass --weights DIR."
@@ -320,7 +321,7 @@ def test_a_side_that_cannot_be_timed_names_the_rule(stored: Any, gate: Any) -> N
 def test_markdown_is_escaped_and_keeps_its_shape(stored: Any, gate: Any) -> None:
     record_name = "a|b_<img>"
     run = str(stored(record_name, {"old": TWO["old"], "new": TWO["new"]}))
-    text = gate("psnr: at least 99 dB", runs=[run], codec="new").to_markdown()
+    text = gate_markdown(gate("psnr: at least 99 dB", runs=[run], codec="new"))
     assert text.startswith("### Gate my\\_gate.toml: fail (1 fail)\n\n| verdict | codec |")
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {6}
