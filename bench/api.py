@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import HistoryError, HistoryWarning
+from .records import Progress, silent
 from .store.lock import writing_run
-from .store.run import (
-    StoredRun,
-    clean_up,
-    default_folder,
-    new_folder,
-    read_record,
-    refuse_used_folder,
-    write_trend,
-)
+from .store.record import read_record
+from .store.run import StoredRun, clean_up, default_folder, new_folder, refuse_used_folder
 from .store.run import load_run as read_run
+from .store.tables import write_trend
 from .suite import Suite
 
 if TYPE_CHECKING:
@@ -38,8 +33,6 @@ DEFAULT_CODECS = (
 near its rate on `sample`: 2 and 8 bits per pixel as float32. Lossy WebP ends at 3.5."""
 
 DEFAULT_SPEED_CODECS = ("demo-f8c4", "demo-f8c16")
-
-Progress = Callable[[str, int, int], None]
 
 
 class ShownRun(StoredRun):
@@ -66,14 +59,10 @@ def load_run(folder: str | Path) -> ShownRun:
     return ShownRun(stored.folder, stored.record, stored.scores)
 
 
-def _silent(phase: str, done: int, total: int) -> None:
-    """Show nothing."""
-
-
 def run(
     suite: Suite | None = None,
     out: str | Path | None = None,
-    progress: Progress = _silent,
+    progress: Progress = silent,
     command: str = "vaebench.bench.run(...) from Python",
     history: str | None = None,
     **fields: Any,
@@ -104,9 +93,7 @@ def run(
         return _finish(suite, folder, progress, history)
 
 
-def resume(
-    folder: str | Path, progress: Progress = _silent, history: str | None = None
-) -> ShownRun:
+def resume(folder: str | Path, progress: Progress = silent, history: str | None = None) -> ShownRun:
     """Go on with a run that was stopped, and write its report.
 
     Raises: VaebenchError.
@@ -115,13 +102,13 @@ def resume(
 
     with _held(folder, "run --resume") as folder:
         stored = go_on(folder, progress)
-        return _finish(Suite.create(**stored.record["suite"]), folder, progress, history)
+        return _finish(stored.record.suite, folder, progress, history)
 
 
 def _finish(suite: Suite, folder: Path, progress: Progress, history: str | None) -> ShownRun:
     """Time the codecs of a scored run where that was asked for, remember it, report it."""
     record = read_record(folder)
-    if suite.speed is not None and not record.get("timed"):
+    if suite.speed is not None and not record.timed:
         from .store.record import where_it_began
         from .timing.run import add_timings
 
@@ -136,7 +123,7 @@ def _finish(suite: Suite, folder: Path, progress: Progress, history: str | None)
 def speed(
     suite: Suite | None = None,
     out: str | Path | None = None,
-    progress: Progress = _silent,
+    progress: Progress = silent,
     command: str = "vaebench.bench.speed(...) from Python",
     history: str | None = None,
     **fields: Any,
@@ -187,7 +174,7 @@ def compare(
     allow_mismatch: bool = False,
     margins: Mapping[str, float] | None = None,
     command: str = "vaebench.bench.api.compare(...) from Python",
-    progress: Progress = _silent,
+    progress: Progress = silent,
 ) -> StoredComparison:
     """Compare every codec of stored runs with one of them; write tables, plots and a page.
 
@@ -220,7 +207,7 @@ def score(
     folder: str | Path,
     metrics: Sequence[str],
     weights: str | None = None,
-    progress: Progress = _silent,
+    progress: Progress = silent,
 ) -> ShownRun:
     """Add metrics to a finished run from its stored pictures, and write its report again.
 
@@ -234,7 +221,7 @@ def score(
         return load_run(folder)
 
 
-def report(folder: str | Path, progress: Progress = _silent, *, single_file: bool = False) -> Path:
+def report(folder: str | Path, progress: Progress = silent, *, single_file: bool = False) -> Path:
     """Make tables/, plots/ and report.html of a stored run again; return the report's path.
 
     With `single_file` the page holds all that it shows, to be sent as one file.

@@ -1,10 +1,28 @@
-"""The one family of errors that a command answers with a sentence."""
+"""The one family of errors that a command answers with a sentence.
+
+    VaebenchError
+    ├── SuiteError        what to compare, or a file that asks something
+    ├── ImageError        a picture
+    ├── RegionError       a regions file
+    ├── CodecError        a codec, a checkpoint, a .vbl file
+    ├── RunFolderError    what a command wrote, or is to write into
+    └── HistoryError      the history of all runs
+
+Warnings are HistoryWarning, RunFolderWarning (`store.parts`) and MemoryWarning
+(`scoring.evaluate`). Metrics, which know nothing of bench, raise `metrics.MetricError`; a run makes
+it the reason of a value that is unavailable.
+"""
 
 from __future__ import annotations
 
 import difflib
+import reprlib
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 _HIDDEN = {"Cc", "Cs", "Zl", "Zp"}
 _TURNING = {chr(code) for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
@@ -71,3 +89,28 @@ def unknown_name(what: str, name: str, valid: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, names, n=1)
     hint = f" Did you mean {near[0]}?" if near else ""
     return f"Unknown {what} {name!r}.{hint} Valid: {', '.join(names)}."
+
+
+Place = tuple[int | str, ...]
+"""Where in nested fields a value stands."""
+
+
+def reason_of(error: ValidationError, valid: Callable[[Place], Iterable[str]] | None = None) -> str:
+    """Return the first thing that a pydantic model refuses, as a clause without a full stop.
+
+    Args:
+        valid: the names that are known where an unknown one stands.
+    """
+    first: Any = error.errors(include_url=False)[0]
+    where = ".".join(map(str, first["loc"]))
+    if first["type"] == "extra_forbidden" and valid is not None:
+        *outer, name = first["loc"]
+        told = unknown_name("field", str(name), valid(first["loc"])).rstrip(".")
+        return f"{'.'.join(map(str, outer))}{': ' if outer else ''}{told[0].lower()}{told[1:]}"
+    if first["type"] == "missing":
+        return f"{where} is missing"
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, Exception):
+        return str(cause).rstrip(".")
+    told = first["msg"].rstrip(".")
+    return f"{where or 'it'}: {told[0].lower()}{told[1:]}, got {reprlib.repr(first['input'])}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,17 @@ WHOLE = "whole"
 REFERENCE = "reference"
 """Reserved as a codec's name: the references are kept beside the reconstructions."""
 
+RATES = ("bpp", "elements_ratio", "stored_bits_ratio")
+"""The metrics that say what a picture costs; which way is better is the reader's choice."""
+
 Settings = Mapping[str, str | int | float | bool]
+
+Progress = Callable[[str, int, int], None]
+"""Told the phase, how much of it is done and the total."""
+
+
+def silent(phase: str, done: int, total: int) -> None:
+    """Show nothing: the Progress of those who want none."""
 
 
 @dataclass(frozen=True)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from .errors import SuiteError
+from .errors import Place, SuiteError, reason_of
 from .records import REFERENCE
 
 Setting = str | int | float | bool
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._+-]*"
-_QUANTISED = "quantised("
+QUANTISED = "quantised("
 _QUANTISER = r",\s*(?:step|bits)=[^,]*"
 
 
@@ -58,20 +59,20 @@ def _plain(spec: str) -> tuple[str, dict[str, Setting]]:
 
 
 def _quantised(spec: str) -> tuple[str, dict[str, Setting]]:
-    inner, closing, after = spec.removeprefix(_QUANTISED).rpartition(")")
+    inner, closing, after = spec.removeprefix(QUANTISED).rpartition(")")
     if not closing or (after and not after.startswith(":")):
         raise ValueError("the parenthesis after quantised is not closed")
     own = [item.strip(" ,") for item in re.findall(_QUANTISER, inner)]
     inner = re.sub(_QUANTISER, "", inner).strip()
     if not inner:
         raise ValueError("quantised( ) names no codec")
-    return f"{_QUANTISED}{inner})", parse_settings(",".join([*own, after[1:]]))
+    return f"{QUANTISED}{inner})", parse_settings(",".join([*own, after[1:]]))
 
 
 def default_name(source: str, settings: dict[str, Setting]) -> str:
     """Return the name of a codec that was given none: jpeg:q=75 is called jpeg-q75."""
-    if source.startswith(_QUANTISED) and source.endswith(")"):
-        inner, given = _plain(source[len(_QUANTISED) : -1])
+    if source.startswith(QUANTISED) and source.endswith(")"):
+        inner, given = _plain(source[len(QUANTISED) : -1])
         quantiser = settings or {"quantised": True}
         return default_name(inner, {**given, **quantiser})
     parts = [part for part in re.split(r"[\\/]", source) if part not in ("", ".", "..")]
@@ -86,6 +87,16 @@ def default_name(source: str, settings: dict[str, Setting]) -> str:
         else:
             words.append(f"{value}" if key == "factor" else f"{key}{value}")
     return re.sub(r"[^A-Za-z0-9._+-]+", "", "-".join(words)).strip(".-_+") or "codec"
+
+
+def read_toml(path: Path, what: str) -> dict[str, Any]:
+    """Return what a TOML file holds; `what` is what it is: `suite`, say. Raises: SuiteError."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SuiteError(f"Cannot read the {what} {path}: {error.strerror}.") from error
+    except ValueError as error:
+        raise SuiteError(f"The {what} {path} is not valid TOML: {error}.") from error
 
 
 class CodecSpec(BaseModel):
@@ -121,11 +132,12 @@ class CodecSpec(BaseModel):
         named = re.match(rf"({_NAME})=(.+)$", text, re.DOTALL)
         name, spec = (named[1], named[2]) if named else ("", text)
         try:
-            source, settings = _quantised(spec) if spec.startswith(_QUANTISED) else _plain(spec)
+            source, settings = _quantised(spec) if spec.startswith(QUANTISED) else _plain(spec)
             return cls(name=name, source=source, settings=settings)
         except ValueError as error:
+            told = reason_of(error) if isinstance(error, ValidationError) else str(error)
             raise SuiteError(
-                f"Cannot read the codec {text!r}: {_first_reason(error)}. "
+                f"Cannot read the codec {text!r}: {told}. "
                 "Expected [NAME=]SOURCE[:SETTING=VALUE,…], e.g. jpeg:q=75 or mine=./vae."
             ) from error
 
@@ -200,7 +212,7 @@ class Suite(BaseModel):
         try:
             return cls(**fields)
         except ValidationError as error:
-            raise SuiteError(f"The suite is not valid: {_first_reason(error)}.") from error
+            raise SuiteError(f"The suite is not valid: {reason_of(error, _known)}.") from error
 
     @classmethod
     def load(cls, path: Path) -> Suite:
@@ -208,12 +220,7 @@ class Suite(BaseModel):
 
         Raises: SuiteError.
         """
-        try:
-            fields = tomllib.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise SuiteError(f"Cannot read the suite {path}: {error.strerror}.") from error
-        except ValueError as error:
-            raise SuiteError(f"The suite {path} is not valid TOML: {error}.") from error
+        fields = read_toml(path, "suite")
         try:
             suite = cls.create(**fields)
         except SuiteError as error:
@@ -235,18 +242,7 @@ class Suite(BaseModel):
         return tomli_w.dumps(self.model_dump(exclude_none=True))
 
 
-def _first_reason(error: ValueError) -> str:
-    if not isinstance(error, ValidationError):
-        return str(error)
-    first = error.errors()[0]
-    if first["type"] == "value_error":
-        return str(first["ctx"]["error"]) if "ctx" in first else first["msg"]
-    where = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        owner = {"codecs": CodecSpec, "speed": Speed}.get(str(first["loc"][0]), Suite)
-        if len(first["loc"]) == 1:
-            owner = Suite
-        return f"{where} is not known; valid are {', '.join(owner.model_fields)}"
-    if "SuiteError" in first["msg"]:
-        return first["msg"]
-    return f"{where or 'value'}: {first['msg'].lower()}, got {first['input']!r}"
+def _known(place: Place) -> Iterable[str]:
+    """Return the names of fields that may stand where an unknown one does."""
+    owner = {"codecs": CodecSpec, "speed": Speed}.get(str(place[0]), Suite)
+    return (owner if len(place) > 1 else Suite).model_fields

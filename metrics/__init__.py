@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from .base import Metric, MetricError, MetricUnavailable, Result, ShapeMismatch
 from .info import MetricContext, MetricInfo
-from .regional import regional
 from .table import DEFAULT_METRICS, METRICS, MetricEntry, describe_metric, open_metric
 
 __all__ = [
@@ -20,5 +19,4 @@ __all__ = [
     "ShapeMismatch",
     "describe_metric",
     "open_metric",
-    "regional",
 ]

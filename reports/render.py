@@ -133,8 +133,12 @@ def asset_of(folder: Path, *, single_file: bool) -> Callable[[str], str]:
 
 def data_address(path: Path) -> str:
     """Return a file as a data: address; its kind is told by its ending, PNG where it has none."""
-    kind = mimetypes.guess_type(path.name)[0] or "image/png"
-    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
+    return data_uri(mimetypes.guess_type(path.name)[0] or "image/png", path.read_bytes())
+
+
+def data_uri(kind: str, data: bytes) -> str:
+    """Return bytes as a data: URI of a media type."""
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
 @lru_cache(maxsize=16)

@@ -1,49 +1,95 @@
-"""The whole report of a run folder: tables, plots, and the page that shows them."""
+"""The whole report of a folder, always again: tables, plots, and the page that shows them.
+
+The same folder gives the same bytes. What an earlier report wrote and this one does not is removed.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from ..bench.compare.store import load_comparison
 from ..bench.errors import RunFolderError
-from ..bench.store.run import StoredRun, load_run, write_atomic
-from .pages.run import Drawn, write_html
-from .plots import PLOTS, NothingToShowError, Plot, save
+from ..bench.rate.store import load_rd
+from ..bench.store.atomic import write_atomic
+from ..bench.store.run import load_run
+from .pages.comparison import write_comparison_html
+from .pages.made import Drawn, Made
+from .pages.rate import write_rd_html
+from .pages.run import write_html
+from .plots import COMPARISON_PLOTS, PLOTS, RD_PLOTS, NothingToShowError, Plot, save
 from .plots.points import points_of
-from .tables.run import TABLES
-from .tables.writers import WRITERS
+from .tables.comparison import comparison_tables
+from .tables.rate import rd_tables
+from .tables.sections import run_tables
+from .tables.writers import WRITERS, Table
 
 SubjectT = TypeVar("SubjectT")
 
 
 def write_report(folder: str | Path, *, single_file: bool = False) -> Path:
-    """Make tables/, plots/, thumbnails/ and report.html; see `vaebench.reports.write_report`.
+    """Make tables/, plots/, thumbnails/, viewer/ and report.html of a run folder.
 
     Args:
+        folder: a run folder, finished or not (then the pictures that are).
         single_file: whether report.html holds all that it shows, to be sent as one file.
+    Returns: the path of report.html.
+    Raises: RunFolderError.
     """
     run = load_run(folder)
+    page = partial(write_html, run, single_file=single_file)
+    return _write(run.folder, run_tables(run), partial(write_plots, run.folder, PLOTS, run), page)
+
+
+def write_comparison_report(folder: str | Path) -> Path:
+    """Make tables/, plots/, viewer/ and comparison.html of what `vaebench compare` wrote.
+
+    Returns: the path of comparison.html.
+    Raises: RunFolderError.
+    """
+    found = load_comparison(folder)
+    draw = partial(write_plots, found.folder, COMPARISON_PLOTS, found)
+    page = partial(write_comparison_html, found)
+    return _write(found.folder, comparison_tables(found), draw, page)
+
+
+def write_rd_report(folder: str | Path) -> Path:
+    """Make tables/, plots/ and rd.html of what `vaebench rd` wrote.
+
+    Returns: the path of rd.html.
+    Raises: RunFolderError.
+    """
+    found = load_rd(folder)
+    draw = partial(write_plots, found.folder, RD_PLOTS, found)
+    return _write(found.folder, rd_tables(found), draw, partial(write_rd_html, found))
+
+
+def _write(
+    folder: Path,
+    tables: Iterable[Table],
+    draw: Callable[[], tuple[list[Drawn], dict[str, str]]],
+    page: Callable[[Made], Path],
+) -> Path:
     try:
-        written = _write_tables(run)
-        drawn, missing = write_plots(run.folder, PLOTS, run)
-        return write_html(run, drawn, missing, written, single_file=single_file)
+        written = _write_tables(folder / "tables", tables)
+        drawn, missing = draw()
+        return page(Made(drawn, missing, written))
     except OSError as error:
         raise RunFolderError(
-            f"Cannot write the report into {run.folder}: {error.strerror or error}. "
+            f"Cannot write the report into {folder}: {error.strerror or error}. "
             "Make the folder writable, or copy it to where you may write."
         ) from error
 
 
-def _write_tables(run: StoredRun) -> list[str]:
-    folder, written = run.folder / "tables", list[str]()
-    for name, make in TABLES.items():
-        table = make(run)
-        if not table.empty:
-            for suffix, text_of in WRITERS.items():
-                write_atomic(folder / f"{name}.{suffix}", text_of(name, table, run).encode())
-            written.append(name)
-    remove_stale(folder, {f"{name}.{suffix}" for name in written for suffix in WRITERS}, WRITERS)
+def _write_tables(folder: Path, tables: Iterable[Table]) -> list[str]:
+    written: list[str] = []
+    for table in tables:
+        for suffix, text_of in WRITERS.items():
+            write_atomic(folder / f"{table.name}.{suffix}", text_of(table).encode())
+        written.append(table.name)
+    _remove_stale(folder, {f"{name}.{suffix}" for name in written for suffix in WRITERS}, WRITERS)
     return written
 
 
@@ -67,7 +113,7 @@ def write_plots(
         for plot in plots:
             kept.update(path.name for path in save(plot, folder))
             drawn.append(_drawn(name, plot))
-    remove_stale(folder, kept, ("png", "svg"))
+    _remove_stale(folder, kept, ("png", "svg"))
     return drawn, missing
 
 
@@ -78,7 +124,7 @@ def _drawn(name: str, plot: Plot) -> Drawn:
     return Drawn(name, plot.stem, plot.caption, plot.has_pictures, points, ratio)
 
 
-def remove_stale(folder: Path, kept: set[str], suffixes: Iterable[str]) -> None:
+def _remove_stale(folder: Path, kept: set[str], suffixes: Iterable[str]) -> None:
     """Remove what an earlier report wrote and this one did not; leave files of other kinds."""
     endings = tuple(f".{suffix}" for suffix in suffixes)
     for path in sorted(folder.glob("*")):

@@ -28,7 +28,6 @@ REPORT_FLOORS = (
     ("reports.plots", "reports.viewer"),
     ("reports.pages",),
     ("reports.write",),
-    ("reports.write_comparison", "reports.write_rate"),
     ("reports.__init__",),
 )
 ON_DISK = (

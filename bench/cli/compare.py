@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ..errors import SuiteError, VaebenchError
+from .options import Fit, Html, Images, Json, RunFolder, Weights, answer, tell, typed_command
 
 COMPARE_EXAMPLES = """Examples:
 
@@ -28,13 +28,6 @@ Exit code: 0 pass, 1 fail, 3 inconclusive, 2 wrong usage.
 """
 EXPLAIN_EXAMPLES = "Example: vaebench explain runs/kodak --metric psnr --quoted 30.2"
 LADDER_EXAMPLES = "Example: vaebench ladder --codec sd=./sd-vae --images photos --out ladders/sd"
-
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Html = Annotated[Path | None, typer.Option("--html", help="Write the result as a page.")]
-Weights = Annotated[
-    str | None,
-    typer.Option("--weights", help="Folder of the metrics' weights (default: $VAEBENCH_WEIGHTS)."),
-]
 
 
 def compare(
@@ -64,7 +57,6 @@ def compare(
     from .. import api
     from .listing import list_comparison
     from .progress import shown_progress
-    from .speed import typed_command
 
     with shown_progress() as progress:
         found = api.compare(
@@ -77,8 +69,7 @@ def compare(
             command=typed_command(),
             progress=progress,
         )
-    for line in list_comparison(found):
-        typer.echo(line)
+    tell(list_comparison(found))
 
 
 def gate(
@@ -97,18 +88,18 @@ def gate(
     as_json: Json = False,
 ) -> None:
     """Pass, fail or be inconclusive by rules about quality and latency."""
-    from ...reports.pages.answer import gate_page
-    from ...reports.pages.gate import gate_markdown
+    from ...reports.pages.gate import gate_markdown, gate_page
     from ..compare.gate.gate import run_gate
     from ..store.atomic import write_output
+    from .listing import list_gate
     from .progress import shown_progress
-    from .speed import typed_command
 
     with shown_progress() as progress:
         result = run_gate(path, out=out, progress=progress, command=typed_command())
+    lines = list_gate(result)
     # Files first: the terminal may be a pipe that nobody reads to its end.
     if junit is not None:
-        write_output(junit, result.to_junit().encode())
+        write_output(junit, result.to_junit(lines).encode())
     if markdown is not None:
         try:
             # Appended: a CI summary page holds what other steps have written.
@@ -118,16 +109,12 @@ def gate(
             raise VaebenchError(f"Cannot write {markdown}: {error.strerror}.") from error
     if html is not None:
         write_output(html, gate_page(result.to_dict(), typed_command()).encode())
-    if as_json:
-        typer.echo(json.dumps(result.to_dict(), indent=1, ensure_ascii=False))
-    else:
-        for line in result.lines():
-            typer.echo(line)
+    answer(result.to_dict(), lines, as_json)
     raise typer.Exit(result.exit_code)
 
 
 def explain(
-    folder: Annotated[Path, typer.Argument(metavar="RUN", help="The run folder.")],
+    folder: RunFolder,
     metric: Annotated[str, typer.Option("--metric", help="psnr, mse, ssim, ms-ssim or lpips.")],
     quoted: Annotated[str, typer.Option("--quoted", help="The figure, with its decimals.")],
     codec: Annotated[str | None, typer.Option("--codec", help="Of this codec alone.")] = None,
@@ -139,33 +126,24 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """Find the variants of a metric that give a quoted figure on a run's stored pictures."""
-    from ...reports.pages.answer import explain_page
+    from ...reports.pages.explain import explain_page
     from ..compare.explain.explain import explain as explained
     from ..store.atomic import write_output
     from ..store.run import load_run
     from .progress import shown_progress
-    from .speed import typed_command
 
     with shown_progress() as progress:
         found = explained(load_run(folder), metric, quoted, codec, tolerance, weights, progress)
     if html is not None:
         write_output(html, explain_page(found.to_dict(), typed_command()).encode())
-    if as_json:
-        typer.echo(json.dumps(found.to_dict(), indent=1, ensure_ascii=False))
-        return
-    for line in found.lines():
-        typer.echo(line)
+    answer(found.to_dict(), found.lines(), as_json)
 
 
 def ladder(
     codec: Annotated[str, typer.Option("--codec", metavar="[NAME=]SPEC", help="As for run.")],
-    images: Annotated[
-        list[str] | None, typer.Option("--images", help="As for run (sample). Repeatable.")
-    ] = None,
+    images: Images = None,
     size: Annotated[int | None, typer.Option("--size", help="A rung that resizes, in px.")] = None,
-    fit: Annotated[
-        str | None, typer.Option("--fit", help="With --size: crop, squash or pad.")
-    ] = None,
+    fit: Fit = None,
     generations: Annotated[
         list[int] | None,
         typer.Option("--generations", help="Round trips (1, 2, 4, 8). Repeatable."),
@@ -181,8 +159,8 @@ def ladder(
     from ...reports.pages.ladder import write_ladder
     from ..scoring.ladder.ladder import ladder as climbed
     from ..suite import CodecSpec
+    from .listing import list_ladder
     from .progress import shown_progress
-    from .speed import typed_command
 
     with shown_progress() as progress:
         result = climbed(
@@ -195,12 +173,9 @@ def ladder(
             progress=progress,
         )
     if out is not None:
-        write_ladder(out, result.to_dict(), result.table, result.markdown(), typed_command())
-    if as_json:
-        typer.echo(json.dumps(result.to_dict(), indent=1, ensure_ascii=False))
-        return
-    for line in result.lines():
-        typer.echo(line)
+        told = (result.title(), result.rows(), result.notes())
+        write_ladder(out, result.to_dict(), result.table, told, typed_command())
+    answer(result.to_dict(), list_ladder(result), as_json)
 
 
 def read_margins(texts: list[str]) -> dict[str, float]:

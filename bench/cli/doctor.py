@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
+
+from .options import Weights
 
 DOCTOR_EXAMPLES = """Examples:
 
@@ -17,14 +18,7 @@ Exit code: 0 a plain `vaebench run` works, 1 it does not.
 """
 
 
-def doctor(
-    weights: Annotated[
-        str | None,
-        typer.Option(
-            "--weights", help="Folder of the metrics' weights (default: $VAEBENCH_WEIGHTS)."
-        ),
-    ] = None,
-) -> None:
+def doctor(weights: Weights = None) -> None:
     """Tell versions, devices, formats, weights, history and disk; fit for a bug report."""
     from .examine import examine
 

@@ -26,8 +26,8 @@ _NEEDED = (
     *("scikit-image", "scipy", "matplotlib", "jinja2", "sqlalchemy", "typer"),
 )
 _HELPFUL = (
-    *("torchvision", "torchmetrics", "lpips", "flip-evaluator", "accelerate", "transformers"),
-    *("huggingface_hub", "nvidia-ml-py", "psycopg", "pyiqa", "pillow-jxl-plugin"),
+    *("torchvision", "torchmetrics", "lpips", "transformers", "huggingface_hub", "nvidia-ml-py"),
+    *("psycopg", "pyiqa", "pillow-jxl-plugin"),
 )
 _MODULES = {"pillow": "PIL", "scikit-image": "skimage"}
 _PILLOW_FORMATS = {

@@ -6,12 +6,17 @@ import math
 import re
 from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..compare.store import StoredComparison
 from ..images.find import find_images
 from ..images.regions import read_regions
+from ..rate.store import StoredRd
 from ..store.run import StoredRun
+
+if TYPE_CHECKING:
+    from ..compare.gate.result import GateResult
+    from ..scoring.ladder.ladder import LadderResult
 
 
 def list_images(sources: Sequence[str], region_sources: Sequence[str]) -> Iterator[str]:
@@ -25,7 +30,7 @@ def list_images(sources: Sequence[str], region_sources: Sequence[str]) -> Iterat
         wanted.append("sample")
     read = [read_regions(source, found.images) for source in wanted]
     regions = [region for entry in read for region in entry.regions]
-    width = max((len(image.image_id) for image in found.images), default=0)
+    rows: list[tuple[str, str]] = []
     for image in found.images:
         names = [
             f"{region.name} ({region.kind})"
@@ -33,7 +38,8 @@ def list_images(sources: Sequence[str], region_sources: Sequence[str]) -> Iterat
             if region.image_id == image.image_id
         ]
         details = [f"{image.width_px}x{image.height_px}", ", ".join(names), "; ".join(image.notes)]
-        yield "  ".join([image.image_id.ljust(width), *filter(None, details)]).rstrip()
+        rows.append((image.image_id, "  ".join(filter(None, details))))
+    yield from aligned(rows)
     yield f"{len(found.images)} pictures, {len(regions)} regions, {len(found.skipped)} unusable"
     for skipped in found.skipped:
         yield f"unusable: {skipped.image_id}: {skipped.reason}"
@@ -44,13 +50,13 @@ def list_images(sources: Sequence[str], region_sources: Sequence[str]) -> Iterat
 def summarise(run: StoredRun) -> Iterator[str]:
     """Yield the run's summary table, what was left out and why, and the report's path."""
     yield from filter(None, (_means(run, name) for name in ("summary", "timings")))
-    for skipped in run.record["skipped"]:
-        yield f"skipped {skipped['image_id']}: {skipped['reason']}"
-    for note in run.record.get("notes", []):
+    for skipped in run.record.skipped:
+        yield f"skipped {skipped.image_id}: {skipped.reason}"
+    for note in run.record.notes:
         yield f"note: {note}"
     reasons = Counter(
-        (entry["metric"], entry["codec"] if entry["image_id"] else None, entry["reason"])
-        for entry in run.record["unavailable"]
+        (entry.metric, entry.codec if entry.image_id else None, entry.reason)
+        for entry in run.record.unavailable
     )
     for (metric, codec, reason), count in reasons.items():
         where = f" ({codec}, {count} pictures)" if codec else ""
@@ -65,6 +71,40 @@ def _means(run: StoredRun, name: str) -> str:
         return ""
     first = path.read_text(encoding="utf-8").split("\n### ")[0]
     return re.sub(r"\\(\W|_)", r"\1", first.removeprefix("### "))
+
+
+def aligned(rows: Sequence[Sequence[str]], *, numbers: bool = False) -> list[str]:
+    """Return rows as lines, columns two spaces apart.
+
+    Args:
+        numbers: whether all columns but the first stand to the right.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            text.rjust(width) if numbers and place else text.ljust(width)
+            for place, (text, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def list_gate(result: GateResult) -> list[str]:
+    """Return a table, the sentence of each rule that did not pass, and the verdict."""
+    return [
+        *aligned(result.rows()),
+        *(
+            f"{outcome.verdict}: {outcome.codec}, {outcome.rule}: {outcome.sentence}"
+            for outcome in result.outcomes
+            if outcome.verdict != "pass"
+        ),
+        result.summary,
+    ]
+
+
+def list_ladder(result: LadderResult) -> list[str]:
+    """Return the ladder: what it is of, differences to the base, then the notes."""
+    return [result.title(), *aligned(result.rows(), numbers=True), *result.notes()]
 
 
 def list_comparison(found: StoredComparison) -> Iterator[str]:
@@ -88,3 +128,28 @@ def _difference(row: dict[Hashable, Any]) -> str:
     if not math.isnan(row["ci_low"]):
         told += f" [{row['ci_low']:+.4g}, {row['ci_high']:+.4g}], p {row['p_holm']:.2g}"
     return f"{told}, won {row['share_won']:.0%} of {row['n_images']}"
+
+
+def list_rd(found: StoredRd) -> Iterator[str]:
+    """Yield BD-rates a line a codec, then what was refused or failed, and why."""
+    record = found.record
+    for codec, rows in found.bd.groupby("codec", sort=False):
+        cells: list[str] = []
+        for row in rows.to_dict("records"):
+            name = str(row["metric"]).partition("/")[0]
+            value = float(row["bd_rate_percent"])
+            cells.append(f"{name} {'refused' if math.isnan(value) else f'{value:+.1f} %'}")
+        yield f"BD-rate of {codec} against {record['anchor']}: {', '.join(cells)}"
+    refused: Any = found.bd[found.bd["bd_rate_percent"].isna()]
+    for row in refused.to_dict("records"):
+        yield f"  refused: {row['codec']}, {row['metric']}: {row['note']}"
+    for entry in record["unavailable"]:
+        where = f" ({len(entry['pictures'])} pictures)" if entry["pictures"] else ""
+        yield f"Unavailable: {entry['variant']}{where}: {entry['reason']}"
+    for entry in record["failures"]:
+        pictures = ", ".join(entry["pictures"][:3])
+        more = len(entry["pictures"]) - 3
+        told = f"{pictures}{f' and {more} more' if more > 0 else ''}"
+        yield f"Failed: {', '.join(entry['codecs'])} on {told}: {entry['reason']}"
+    for entry in record["skipped"]:
+        yield f"Skipped: {entry['image_id']}: {entry['reason']}"

@@ -1,13 +1,15 @@
-"""The command about rate and distortion: rd."""
+"""The commands about bytes: rd turns the knobs, encode and decode store one picture."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
+import io
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from ..errors import VaebenchError
+from .options import Images, Weights, stoppable, tell, typed_command
 
 RD_EXAMPLES = """Examples:
 
@@ -16,6 +18,18 @@ vaebench rd --codec demo-f8c4 --codec jpeg --codec webp --codec avif --images ph
 vaebench rd --codec mine=./my-vae --codec jpeg --sweep mine=0.2,0.5,1,2 --images photos
 
 A sweep that was stopped goes on when the same command is given again.
+"""
+ENCODE_EXAMPLES = """Examples:
+
+vaebench encode photo.png photo.vbl --codec 'quantised(demo-f8c4, step=0.5)'
+
+vaebench encode photo.png photo.vbl --codec 'quantised(./my-vae:dtype=float16, bits=4)'
+"""
+DECODE_EXAMPLES = """Examples:
+
+vaebench decode photo.vbl photo.png
+
+vaebench decode photo.vbl photo.png --codec 'quantised(./moved/vae, step=0.5)'
 """
 
 
@@ -29,9 +43,7 @@ def rd(
             "spec holds fixed (jpeg:q=75) gives one point. Repeatable.",
         ),
     ],
-    images: Annotated[
-        list[str] | None, typer.Option("--images", help="As for run (sample). Repeatable.")
-    ] = None,
+    images: Images = None,
     regions: Annotated[
         list[str] | None,
         typer.Option("--regions", help="As for run; shown at equal bytes. Repeatable."),
@@ -39,12 +51,7 @@ def rd(
     metric: Annotated[
         list[str] | None, typer.Option("--metric", help="As for run. Repeatable.")
     ] = None,
-    weights: Annotated[
-        str | None,
-        typer.Option(
-            "--weights", help="Folder of the metrics' weights (default: $VAEBENCH_WEIGHTS)."
-        ),
-    ] = None,
+    weights: Weights = None,
     anchor: Annotated[
         str | None,
         typer.Option("--anchor", help="The codec that BD-rate is against (jpeg, else the first)."),
@@ -60,7 +67,7 @@ def rd(
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option("--workers", min=1, help="Processes (one a core, at most 8)."),
+        typer.Option("--workers", min=1, help="Threads (one a core, at most 8)."),
     ] = None,
     out: Annotated[
         Path | None,
@@ -68,16 +75,16 @@ def rd(
     ] = None,
 ) -> None:
     """Turn every codec's quality knob: what the bytes buy, as curves, BD-rates and pictures."""
-    from ...reports.write_rate import write_rd_report
+    from ...reports.write import write_rd_report
     from ..rate.knobs import Asked
     from ..rate.sweep import rate_distortion
     from ..suite import CodecSpec
+    from .listing import list_rd
     from .progress import shown_progress
-    from .rate_listing import list_rd
-    from .speed import typed_command
 
     sources = images or ["sample"]
-    with shown_progress() as progress, _stoppable():
+    kept = "Stopped; all points so far are kept. Give the same command again to go on."
+    with shown_progress() as progress, stoppable(kept):
         found = rate_distortion(
             [CodecSpec.parse(text) for text in codec],
             sources,
@@ -92,17 +99,65 @@ def rd(
             progress=progress,
             report=write_rd_report,
         )
-    for line in list_rd(found):
-        typer.echo(line)
-    typer.echo(f"Report: {found.folder / 'rd.html'}")
+    tell([*list_rd(found), f"Report: {found.folder / 'rd.html'}"])
 
 
-@contextmanager
-def _stoppable() -> Generator[None]:
-    """Say of Ctrl-C how to go on."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            "Stopped; all points so far are kept. Give the same command again to go on."
-        ) from None
+def encode(
+    picture: Annotated[Path, typer.Argument(metavar="PICTURE", help="Any picture that run reads.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT.vbl", help="The file to write.")],
+    codec: Annotated[
+        str,
+        typer.Option(
+            "--codec",
+            metavar="SPEC",
+            help="'quantised(CHECKPOINT, step=0.5)', step in standard deviations of a channel, "
+            "or bits=4; of a vector-quantised model 'quantised(CHECKPOINT)'.",
+        ),
+    ],
+) -> None:
+    """Store a picture as an autoencoder's latents, quantised and entropy-coded."""
+    from ..codecs.vbl import SUFFIX, encode_picture, to_bytes
+    from ..images.pixels import read_pixels
+    from ..store.atomic import write_output
+    from ..suite import CodecSpec
+
+    _check_suffix(out, SUFFIX)
+    spec = CodecSpec.parse(codec)
+    pixels = read_pixels(picture).rgb
+    data = to_bytes(encode_picture(pixels, spec))
+    write_output(out, data)
+    pixel_count = pixels.shape[0] * pixels.shape[1]
+    typer.echo(
+        f"{out}: {len(data):,} bytes, {8 * len(data) / pixel_count:.3f} bits per pixel, "
+        f"{3 * pixel_count / len(data):.1f} times smaller than 8-bit RGB"
+    )
+
+
+def decode(
+    file: Annotated[Path, typer.Argument(metavar="FILE.vbl", help="What encode wrote.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT.png", help="The picture to write.")],
+    codec: Annotated[
+        str | None,
+        typer.Option("--codec", metavar="SPEC", help="As for encode, if the checkpoint moved."),
+    ] = None,
+) -> None:
+    """Decode what encode wrote; a damaged or foreign file, or other weights, are refused."""
+    from PIL import Image
+
+    from ..codecs.vbl import decode_picture, read_latent_file
+    from ..store.atomic import write_output
+    from ..suite import CodecSpec
+
+    _check_suffix(out, ".png")
+    stored = read_latent_file(file)
+    spec = None if codec is None else CodecSpec.parse(codec)
+    pixels = decode_picture(stored, file.name, spec)
+    sink = io.BytesIO()
+    Image.fromarray(pixels).save(sink, "PNG")
+    write_output(out, sink.getvalue())
+    typer.echo(f"{out}: {stored.width_px}×{stored.height_px} px, by {stored.spec}")
+
+
+def _check_suffix(out: Path, suffix: str) -> None:
+    if out.suffix.lower() != suffix:
+        raise VaebenchError(f"Cannot write {out}: a name that ends with {suffix} is expected.")

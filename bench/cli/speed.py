@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
-import shlex
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import VaebenchError
+from .options import History, Json, answer, tell, typed_command
 
 SPEED_EXAMPLES = """Examples:
 
@@ -69,27 +66,6 @@ Modes = Annotated[
         help="eager, channels_last, compile, channels_last+compile (eager). Repeatable.",
     ),
 ]
-History = Annotated[
-    str | None,
-    typer.Option(
-        "--history",
-        metavar="PATH|URL|off",
-        help="SQLite file or postgresql:// URL ($VAEBENCH_HISTORY, else in the user's data).",
-    ),
-]
-
-
-def typed_command() -> str:
-    """Return the command as it was typed, for the run's provenance, without passwords."""
-    typed = shlex.join(["vaebench", *map(_without_password, sys.argv[1:])])
-    # Names of files may be no UTF-8, but what is kept is.
-    return typed.encode(errors="backslashreplace").decode()
-
-
-def _without_password(argument: str) -> str:
-    # Up to the last @: one in the password may stand unescaped, as may a space or a slash.
-    argument = re.sub(r"((?::/+|postgres\w*:)[^/@:]*):.*@", r"\1:***@", argument, flags=re.DOTALL)
-    return re.sub(r"(password=)[^&]*", r"\1***", argument)
 
 
 def speed(
@@ -120,10 +96,8 @@ def speed(
     given = {key: value for key, value in asked.items() if value}
     suite = Suite.create(codecs=codec or list(api.DEFAULT_SPEED_CODECS), speed=given)
     with shown_progress() as progress:
-        command = typed_command()
-        stored = api.speed(suite, out, progress, command, history)
-    for line in summarise(stored):
-        typer.echo(line)
+        stored = api.speed(suite, out, progress, typed_command(), history)
+    tell(summarise(stored))
 
 
 def ab(
@@ -145,7 +119,7 @@ def ab(
     head_python: Annotated[
         Path | None, typer.Option("--head-python", help="The interpreter that runs HEAD.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Answer whether HEAD is slower than BASE by the threshold or more."""
     from ..suite import CodecSpec
@@ -166,11 +140,7 @@ def ab(
             head_python=head_python,
             progress=progress,
         )
-    if as_json:
-        typer.echo(json.dumps(result.to_dict(), indent=1))
-    else:
-        for line in result.sentences():
-            typer.echo(line)
+    answer(result.to_dict(), result.sentences(), as_json)
     raise typer.Exit(EXIT_CODES[result.decision.verdict])
 
 
@@ -216,8 +186,7 @@ def history(
         else:
             write_output(out, text.encode())
         return
-    for line in list_trends(trend(frame)):
-        typer.echo(line)
+    tell(list_trends(trend(frame)))
     if plot is not None:
         from ...reports.plots.trend import write_trend
 

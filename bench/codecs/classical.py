@@ -9,20 +9,22 @@ from __future__ import annotations
 import importlib
 import io
 import struct
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar
 
 from PIL import Image, features
 from pydantic import BeforeValidator, Field, model_validator
+from torch import Tensor
 
 from ..errors import CodecError
 from ..records import CodecInfo, Encoded, Settings
-from .base import Codec, Family
+from .base import Codec
+from .families import CODECS
 from .settings import CodecSettings, Float, Int, read_settings
+from .tensors import from_pil, to_pil
 
-if TYPE_CHECKING:
-    from torch import Tensor
+_JPEG2000_RESOLUTIONS = 6
+_JPEGXL_PLUGIN = "pillow_jxl"
 
 
 def _subsampling(given: Any) -> str:
@@ -35,37 +37,72 @@ def _subsampling(given: Any) -> str:
 Subsampling = Annotated[str, BeforeValidator(_subsampling)]
 
 
-class JpegSettings(CodecSettings):
+class FileSettings(CodecSettings):
+    """The settings of a codec whose code is a file; `feature` is what Pillow calls its library."""
+
+    feature: ClassVar[str]
+
+    def options(self, image: Image.Image) -> dict[str, Any]:
+        """Return what Pillow is asked for in writing a picture."""
+        raise NotImplementedError
+
+
+class JpegSettings(FileSettings):
     """Huffman tables are optimised by default: the smaller file for the same pixels."""
 
+    feature = "jpg"
     q: Int = Field(default=75, ge=1, le=100)
     subsampling: Subsampling = "420"
     progressive: bool = False
     optimize: bool = True
 
+    def options(self, image: Image.Image) -> dict[str, Any]:
+        """Return Pillow's options."""
+        return {
+            "format": "JPEG",
+            "quality": self.q,
+            "subsampling": ("444", "422", "420").index(self.subsampling),
+            "progressive": self.progressive,
+            "optimize": self.optimize,
+        }
 
-class WebpSettings(CodecSettings):
+
+class WebpSettings(FileSettings):
     """`lossless` keeps every pixel; `q` is then the effort, as in Pillow.
 
     libwebp takes any `q` between whole numbers too.
     """
 
+    feature = "webp"
     q: Int | Float = Field(default=80, ge=0, le=100)
     lossless: bool = False
     method: Int = Field(default=4, ge=0, le=6)
 
+    def options(self, image: Image.Image) -> dict[str, Any]:
+        """Return Pillow's options."""
+        chosen = {"quality": self.q, "lossless": self.lossless, "method": self.method}
+        return {"format": "WEBP", **chosen}
 
-class AvifSettings(CodecSettings):
+
+class AvifSettings(FileSettings):
     """`speed` runs from 0, slow and small, to 10."""
 
+    feature = "avif"
     q: Int = Field(default=75, ge=0, le=100)
     speed: Int = Field(default=6, ge=0, le=10)
     subsampling: Subsampling = "420"
 
+    def options(self, image: Image.Image) -> dict[str, Any]:
+        """Return Pillow's options."""
+        subsampling = ":".join(self.subsampling)
+        chosen = {"quality": self.q, "speed": self.speed, "subsampling": subsampling}
+        return {"format": "AVIF", **chosen}
 
-class Jpeg2000Settings(CodecSettings):
+
+class Jpeg2000Settings(FileSettings):
     """`q_db` aims at a PSNR in dB, `rate` at a compression ratio; without either, lossless."""
 
+    feature = "jpg_2000"
     q_db: Float | None = Field(default=None, gt=0, le=100)
     rate: Float | None = Field(default=None, ge=1)
 
@@ -75,17 +112,55 @@ class Jpeg2000Settings(CodecSettings):
             raise ValueError("q_db and rate exclude each other")
         return self
 
+    def options(self, image: Image.Image) -> dict[str, Any]:
+        """Return Pillow's options."""
+        # OpenJPEG refuses more resolutions than a small picture can be halved.
+        resolutions = min(_JPEG2000_RESOLUTIONS, min(image.size).bit_length())
+        options: dict[str, Any] = {"format": "JPEG2000", "num_resolutions": resolutions}
+        if self.q_db is None and self.rate is None:
+            return options
+        mode, target = ("rates", self.rate) if self.q_db is None else ("dB", self.q_db)
+        return options | {"quality_mode": mode, "quality_layers": [target], "irreversible": True}
 
-class JpegXlSettings(CodecSettings):
+
+class JpegXlSettings(FileSettings):
     """`q` is libjxl's, also between whole numbers: 90 is a distance of 1. `effort` is 1 to 10."""
 
+    feature = _JPEGXL_PLUGIN
     q: Float = Field(default=90.0, ge=0, le=100)
     lossless: bool = False
     effort: Int = Field(default=7, ge=1, le=10)
 
+    def options(self, image: Image.Image) -> dict[str, Any]:
+        """Return the options of Pillow's plugin."""
+        return {
+            "format": "JXL",
+            "quality": self.q,
+            "lossless": self.lossless,
+            "effort": self.effort,
+            # The plugin would take every core of each process that encodes.
+            "num_threads": 1,
+        }
 
-class PngSettings(CodecSettings):
+
+class PngSettings(FileSettings):
     """PNG is lossless and has nothing to set."""
+
+    feature = "zlib"
+
+    def options(self, image: Image.Image) -> dict[str, Any]:
+        """Return Pillow's options."""
+        return {"format": "PNG"}
+
+
+FORMATS: dict[str, type[FileSettings]] = {
+    "jpeg": JpegSettings,
+    "webp": WebpSettings,
+    "avif": AvifSettings,
+    "jpegxl": JpegXlSettings,
+    "jpeg2000": Jpeg2000Settings,
+    "png": PngSettings,
+}
 
 
 class ResizeSettings(CodecSettings):
@@ -94,90 +169,26 @@ class ResizeSettings(CodecSettings):
     factor: Int = Field(ge=2, le=256)
 
 
-SettingsT = TypeVar("SettingsT", bound=CodecSettings)
-_JPEG2000_RESOLUTIONS = 6
-_JPEGXL_PLUGIN = "pillow_jxl"
-
-
-def _jpeg(settings: JpegSettings, image: Image.Image) -> dict[str, Any]:
-    return {
-        "format": "JPEG",
-        "quality": settings.q,
-        "subsampling": ("444", "422", "420").index(settings.subsampling),
-        "progressive": settings.progressive,
-        "optimize": settings.optimize,
-    }
-
-
-def _webp(settings: WebpSettings, image: Image.Image) -> dict[str, Any]:
-    return {
-        "format": "WEBP",
-        "quality": settings.q,
-        "lossless": settings.lossless,
-        "method": settings.method,
-    }
-
-
-def _avif(settings: AvifSettings, image: Image.Image) -> dict[str, Any]:
-    return {
-        "format": "AVIF",
-        "quality": settings.q,
-        "speed": settings.speed,
-        "subsampling": ":".join(settings.subsampling),
-    }
-
-
-def _jpeg2000(settings: Jpeg2000Settings, image: Image.Image) -> dict[str, Any]:
-    # OpenJPEG refuses more resolutions than a small picture can be halved.
-    resolutions = min(_JPEG2000_RESOLUTIONS, min(image.size).bit_length())
-    options: dict[str, Any] = {"format": "JPEG2000", "num_resolutions": resolutions}
-    if settings.q_db is not None:
-        options |= {"quality_mode": "dB", "quality_layers": [settings.q_db], "irreversible": True}
-    elif settings.rate is not None:
-        options |= {"quality_mode": "rates", "quality_layers": [settings.rate]}
-        options["irreversible"] = True
-    return options
-
-
-def _jpegxl(settings: JpegXlSettings, image: Image.Image) -> dict[str, Any]:
-    return {
-        "format": "JXL",
-        "quality": settings.q,
-        "lossless": settings.lossless,
-        "effort": settings.effort,
-        # The plugin would take every core of each process that encodes.
-        "num_threads": 1,
-    }
-
-
-def _png(settings: PngSettings, image: Image.Image) -> dict[str, Any]:
-    return {"format": "PNG"}
-
-
 @dataclass(frozen=True)
 class FileCodec:
     """A codec whose code is an image file."""
 
     info: CodecInfo
-    options: Callable[[Image.Image], dict[str, Any]]
+    settings: FileSettings
 
     def encode(self, images: Tensor) -> Encoded:
         """Write one file for each picture of [N, 3, H, W]; `nbits` are the files' bits."""
-        from .tensors import to_pil
-
         payloads = tuple(self._write(image) for image in to_pil(images))
         return Encoded(nbits=tuple(8 * len(file) for file in payloads), payloads=payloads)
 
     def decode(self, encoded: Encoded) -> Tensor:
         """Read the pictures of the files, float32 [N, 3, H, W] in [0, 1]."""
-        from .tensors import from_pil
-
         return from_pil([self._read(file) for file in _payloads(encoded, self.info.name)])
 
     def _write(self, image: Image.Image) -> bytes:
         file = io.BytesIO()
         try:
-            image.save(file, **self.options(image))
+            image.save(file, **self.settings.options(image))
         except (OSError, ValueError) as error:
             raise CodecError(
                 f"Cannot encode {image.width}×{image.height} px with {self.info.name}: {error}."
@@ -201,8 +212,6 @@ class ResizeCodec:
 
     def encode(self, images: Tensor) -> Encoded:
         """Shrink [N, 3, H, W]; `nbits` are 24 for each small pixel."""
-        from .tensors import to_pil
-
         payloads: list[bytes] = []
         nbits: list[int] = []
         for image in to_pil(images):
@@ -214,8 +223,6 @@ class ResizeCodec:
 
     def decode(self, encoded: Encoded) -> Tensor:
         """Enlarge the small pictures, float32 [N, 3, H, W] in [0, 1]."""
-        from .tensors import from_pil
-
         images: list[Image.Image] = []
         for payload in _payloads(encoded, self.info.name):
             width, height, *small_size = self._SIZE.unpack_from(payload)
@@ -231,49 +238,28 @@ def _payloads(encoded: Encoded, name: str) -> tuple[bytes, ...]:
     return encoded.payloads
 
 
-def _file_family(
-    word: str,
-    example: str,
-    model: type[SettingsT],
-    options: Callable[[SettingsT, Image.Image], dict[str, Any]],
-    feature: str,
-) -> Family:
-    def open_file_codec(name: str, source: str, settings: Settings) -> Codec:
-        read = read_settings(model, name, settings, example)
-        if feature == _JPEGXL_PLUGIN and not _has_plugin(feature):
+def open_file_codec(name: str, source: str, settings: Settings) -> Codec:
+    """Open a codec of files. Raises: CodecError where this Pillow has not its library."""
+    model = FORMATS[source]
+    read = read_settings(model, name, settings, CODECS[source].example)
+    if model.feature == _JPEGXL_PLUGIN:
+        try:
+            # Importing it registers its format with Pillow.
+            importlib.import_module(_JPEGXL_PLUGIN)
+        except ImportError as error:
             raise CodecError(
-                f"Cannot open {name}: Pillow reads and writes {word} with a plugin alone. "
+                f"Cannot open {name}: Pillow reads and writes {source} with a plugin alone. "
                 "Install it: pip install pillow-jxl-plugin."
-            )
-        if feature != _JPEGXL_PLUGIN and not features.check(feature):
-            raise CodecError(
-                f"Cannot open {name}: this Pillow was built without {word}. "
-                "Install Pillow from PyPI: pip install --force-reinstall pillow."
-            )
-        info = CodecInfo(name, word, source, read.model_dump(exclude_none=True))
-        return FileCodec(info, lambda image: options(read, image))
-
-    return Family(lambda source: source == word, open_file_codec, example)
+            ) from error
+    elif not features.check(model.feature):
+        raise CodecError(
+            f"Cannot open {name}: this Pillow was built without {source}. "
+            "Install Pillow from PyPI: pip install --force-reinstall pillow."
+        )
+    return FileCodec(CodecInfo(name, source, source, read.model_dump(exclude_none=True)), read)
 
 
-def _has_plugin(module: str) -> bool:
-    """Whether a plugin is installed; importing it registers its format with Pillow."""
-    try:
-        importlib.import_module(module)
-    except ImportError:
-        return False
-    return True
-
-
-def _open_resize(name: str, source: str, settings: Settings) -> Codec:
-    factor = read_settings(ResizeSettings, name, settings, RESIZE.example).factor
+def open_resize(name: str, source: str, settings: Settings) -> Codec:
+    """Open the naive baseline. Raises: CodecError."""
+    factor = read_settings(ResizeSettings, name, settings, CODECS["resize"].example).factor
     return ResizeCodec(CodecInfo(name, "resize", source, {"factor": factor}), factor)
-
-
-JPEG = _file_family("jpeg", "jpeg:q=75,subsampling=420", JpegSettings, _jpeg, "jpg")
-WEBP = _file_family("webp", "webp:q=80", WebpSettings, _webp, "webp")
-AVIF = _file_family("avif", "avif:q=60", AvifSettings, _avif, "avif")
-JPEG2000 = _file_family("jpeg2000", "jpeg2000:q_db=36", Jpeg2000Settings, _jpeg2000, "jpg_2000")
-JPEGXL = _file_family("jpegxl", "jpegxl:q=90", JpegXlSettings, _jpegxl, _JPEGXL_PLUGIN)
-PNG = _file_family("png", "png", PngSettings, _png, "zlib")
-RESIZE = Family(lambda source: source == "resize", _open_resize, "resize:8")

@@ -21,12 +21,12 @@ from .tensors import from_pil, to_pil
 
 
 def pil_to_latents(image: Image.Image | Sequence[Image.Image], vae: Any) -> Tensor:
-    """Return the latents of a picture, or of several of one size, as a diffusion model sees them.
+    """Return the scaled latents of a picture, or of several of one size.
 
     Args:
         image: converted to RGB; width and height multiples of the autoencoder's factor.
         vae: a diffusers autoencoder, or a codec from `open_codec`.
-    Returns: [N, C, h, w], the posterior's mode scaled; [N, 4·C, h/2, w/2] for FLUX.2.
+    Returns: [N, C, h, w], of the posterior's mode; [N, 4·C, h/2, w/2] for FLUX.2.
     Raises: CodecError where the pictures differ in size, or the codec has no latents.
     """
     images = [image] if isinstance(image, Image.Image) else list(image)

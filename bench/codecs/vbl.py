@@ -1,4 +1,4 @@
-"""The .vbl file: one picture's coded latents, and what is needed to decode them.
+"""The .vbl file: one picture's coded latents, what is needed to decode them, and the way back.
 
 Little-endian: four bytes of magic, a byte of version, eight of checksum (BLAKE2b of all the rest,
 magic and version included), then width and height of the picture before padding (uint32 each), 16
@@ -13,7 +13,16 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import CodecError
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import CodecError, first_line
+from ..images.files.decode import MAX_PIXELS
+from ..records import Encoded
+from ..suite import CodecSpec
+from .families import CODECS, open_codec
+from .quantised import QuantisedCodec
+from .tensors import from_levels, reflect_pad, to_levels
 
 MAGIC = b"\x89VBL"
 VERSION = 1
@@ -99,3 +108,92 @@ def read_latent_file(path: Path) -> LatentFile:
     except OSError as error:
         raise CodecError(f"Cannot read {path}: {error.strerror}.") from error
     return from_bytes(data, path.name)
+
+
+def encode_picture(pixels: NDArray[np.uint8], spec: CodecSpec) -> LatentFile:
+    """Encode uint8 sRGB [H, W, 3].
+
+    Raises: CodecError where the codec is not `quantised(…)`, or cannot encode the picture.
+    """
+    codec = _open(spec)
+    height, width = pixels.shape[:2]
+    padded = reflect_pad(from_levels([pixels]), codec.info.multiple_px)
+    try:
+        (payload,) = codec.encode(padded).payloads or (b"",)
+    except RuntimeError as error:
+        told = first_line(error).rstrip(".")
+        raise CodecError(f"Cannot encode with {spec.source}: {told}.") from error
+    return LatentFile(_as_text(spec), _weights(codec), width, height, payload)
+
+
+def decode_picture(file: LatentFile, name: str, spec: CodecSpec | None = None) -> NDArray[np.uint8]:
+    """Decode to uint8 sRGB [H, W, 3].
+
+    Args:
+        name: the file's, for the sentence that refuses it.
+        spec: the codec, where the one that the file names cannot be opened.
+    Raises: CodecError where the weights are others, or the sizes contradict each other.
+    """
+    if file.width_px * file.height_px > MAX_PIXELS:
+        raise CodecError(
+            f"Cannot decode {name}: it says {file.width_px}×{file.height_px} px, more than the "
+            f"limit of {MAX_PIXELS // 1_000_000} megapixels."
+        )
+    codec = _open(_own_spec(file, name) if spec is None else spec)
+    if _weights(codec) != file.weights:
+        raise CodecError(
+            f"Cannot decode {name}: it was made with other weights ({file.weights[:12]}…) than "
+            f"{codec.info.source} has ({_weights(codec)[:12]}…). Pass --codec 'quantised(…)' with "
+            "the checkpoint that made it."
+        )
+    latents = codec.unpack((file.payload,))
+    multiple, factor = codec.info.multiple_px, codec.info.spatial_factor or 1
+    padded = [side + -side % multiple for side in (file.height_px, file.width_px)]
+    coded = [side * factor for side in latents.shape[2:]]
+    if padded != coded or 0 in coded:
+        raise CodecError(
+            f"Cannot decode {name}: it says {file.width_px}×{file.height_px} px and holds "
+            f"{coded[1]}×{coded[0]}. Encode the picture again."
+        )
+    try:
+        decoded = codec.base.decode(Encoded((8 * len(file.payload),), latents=latents))
+    except RuntimeError as error:
+        raise CodecError(f"Cannot decode {name}: {first_line(error).rstrip('.')}.") from error
+    levels = to_levels(decoded[0, :, : file.height_px, : file.width_px])
+    return levels.permute(1, 2, 0).cpu().numpy()
+
+
+def _open(spec: CodecSpec) -> QuantisedCodec:
+    if not CODECS["quantised"].claims(spec.source):
+        raise CodecError(
+            f"Cannot code pictures with {spec.source}: a quantised autoencoder is expected. Pass, "
+            f"say, --codec '{CODECS['quantised'].example}'."
+        )
+    codec = open_codec(spec.name, spec.source, spec.settings)
+    if not isinstance(codec, QuantisedCodec):
+        raise CodecError(f"Cannot code pictures with {spec.source}: it is no quantised codec.")
+    return codec
+
+
+def _own_spec(file: LatentFile, name: str) -> CodecSpec:
+    # A file may come from anyone, and must not be what allows a checkpoint to run its own code.
+    if "trust_remote_code" in file.spec:
+        raise CodecError(
+            f"Cannot decode {name}: its codec runs code of the checkpoint. If you trust that, "
+            f"pass --codec '{file.spec}' yourself."
+        )
+    return CodecSpec.parse(file.spec)
+
+
+def _as_text(spec: CodecSpec) -> str:
+    settings = ",".join(f"{key}={value}" for key, value in spec.settings.items())
+    return f"{spec.source}:{settings}" if settings else spec.source
+
+
+def _weights(codec: QuantisedCodec) -> str:
+    if codec.info.weights_sha256 is None:
+        raise CodecError(
+            f"Cannot code pictures with {codec.info.source}: it does not tell the SHA-256 of its "
+            "weights, without which a file could be decoded by others."
+        )
+    return weights_prefix(codec.info.weights_sha256)

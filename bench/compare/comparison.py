@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import RunFolderError, unknown_name
-from ..records import WHOLE, MetricColumn
+from ..records import WHOLE, MetricColumn, Progress, silent
 from ..store.lock import writing_folder
 from ..store.run import StoredRun
 from .pairing import (
@@ -37,7 +37,6 @@ from .quoted import read_quoted
 from .statistics import MARGINS, compare_rows, holm, paired_differences, verdict_of
 from .store import (
     COMPARISON_COLUMNS,
-    COMPARISON_SCHEMA_VERSION,
     StoredComparison,
     clear_comparison,
     load_comparison,
@@ -47,12 +46,6 @@ from .store import (
 SEED = 0
 RESAMPLES = 10_000
 CONFIDENCE = 0.95
-
-Progress = Callable[[str, int, int], None]
-
-
-def _silent(phase: str, done: int, total: int) -> None:
-    """Show nothing."""
 
 
 def compare(
@@ -64,7 +57,7 @@ def compare(
     allow_mismatch: bool = False,
     margins: Mapping[str, float] | None = None,
     command: str = "",
-    progress: Progress = _silent,
+    progress: Progress = silent,
     report: Callable[[Path], object] = lambda folder: None,
 ) -> StoredComparison:
     """Compare every codec of the runs with one of them, into a new comparison folder.
@@ -269,25 +262,24 @@ def _without_values(pair: PairedCodec) -> list[Mismatch]:
 
 
 def _reason(side: Side, column: MetricColumn, image_id: str) -> str | None:
-    for entry in side.run.record["unavailable"]:
-        if entry["variant"] != column.variant:
-            continue
-        if entry["codec"] in (None, side.codec) and entry["image_id"] in (None, image_id):
-            return str(entry["reason"])
+    for entry in side.run.record.unavailable:
+        is_own = entry.codec in (None, side.codec) and entry.image_id in (None, image_id)
+        if is_own and entry.variant == column.variant:
+            return entry.reason
     return None
 
 
 def _apart_rows(side: Side) -> list[dict[str, Any]]:
     """Return the means of whole pictures of a codec that is compared with nothing."""
     rows: list[dict[str, Any]] = []
-    for entry in side.run.record["metrics"]:
-        values = whole_values(side, entry["variant"])
+    for column in side.run.record.metrics:
+        values = whole_values(side, column.variant)
         finite = values[np.isfinite(values)]
         rows.append(
             {
                 "codec": side.label,
-                "variant": entry["variant"],
-                "unit": entry["unit"],
+                "variant": column.variant,
+                "unit": column.unit,
                 "mean": _mean(finite),
                 "n_images": int(finite.size),
                 "protocol": describe_protocol(side.run),
@@ -310,29 +302,26 @@ def _images(paired: Sequence[PairedCodec]) -> list[dict[str, Any]]:
 def _provenance(
     runs: Sequence[StoredRun], sides: Sequence[Side], baseline: Side, folder: Path, command: str
 ) -> dict[str, Any]:
-    infos = {
-        (run.record["run_id"], info["name"]): info for run in runs for info in run.record["codecs"]
-    }
-    codecs = [(side, side.run.record["run_id"]) for side in sides]
+    infos = {(run.record.run_id, info.name): info for run in runs for info in run.record.codecs}
+    codecs = [(side, side.run.record.run_id) for side in sides]
     return {
-        "schema_version": COMPARISON_SCHEMA_VERSION,
         "name": folder.name,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": command,
         "vaebench": version("vaebench"),
         "runs": [
             {
-                "run_id": run.record["run_id"],
-                "name": run.record["name"],
+                "run_id": run.record.run_id,
+                "name": run.record.name,
                 "folder": str(run.folder),
                 "set_hash": _set_hash(run),
-                "environment": run.record["environment"],
+                "environment": asdict(run.record.environment),
             }
             for run in runs
         ],
         "baseline": baseline.label,
         "codecs": [
-            {"label": side.label, "run": run_id, "info": infos[run_id, side.codec]}
+            {"label": side.label, "run": run_id, "info": asdict(infos[run_id, side.codec])}
             for side, run_id in codecs
         ],
         "seed": SEED,
@@ -343,5 +332,5 @@ def _provenance(
 
 def _set_hash(run: StoredRun) -> str:
     """Return a hash of the pictures' contents, whatever their names and order."""
-    digests = sorted({str(image["sha256"]) for image in run.record["images"]})
+    digests = sorted({image.sha256 for image in run.record.images})
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()

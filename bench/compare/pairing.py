@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import RunFolderError, unknown_name
-from ..records import WHOLE, MetricColumn, Region
+from ..records import WHOLE, ImageRef, MetricColumn
 from ..store.run import StoredRun
 
 PROTOCOL = ("size", "fit", "rounding")
@@ -90,13 +90,13 @@ def label_codecs(runs: Sequence[StoredRun]) -> list[Side]:
 
     Raises: RunFolderError where a run is given twice, is not finished or has no scores.
     """
-    ids = Counter(run.record["run_id"] for run in runs)
+    ids = Counter(run.record.run_id for run in runs)
     for run in runs:
-        if ids[run.record["run_id"]] > 1:
+        if ids[run.record.run_id] > 1:
             raise RunFolderError(
-                f"The run {run.record['run_id']} is given twice ({run.folder}). Give each run once."
+                f"The run {run.record.run_id} is given twice ({run.folder}). Give each run once."
             )
-        if not run.record["finished"]:
+        if not run.record.finished:
             raise RunFolderError(
                 f"Cannot compare {run.folder}: the run is not finished. "
                 f"Go on with it by vaebench run --resume {shlex.quote(str(run.folder))}"
@@ -106,15 +106,15 @@ def label_codecs(runs: Sequence[StoredRun]) -> list[Side]:
                 f"Cannot compare {run.folder}: it holds no scores. "
                 "Give a folder that `vaebench run` wrote."
             )
-    names = Counter(codec["name"] for run in runs for codec in run.record["codecs"])
-    folders = Counter(run.record["name"] for run in runs)
+    names = Counter(info.name for run in runs for info in run.record.codecs)
+    folders = Counter(run.record.name for run in runs)
     sides: list[Side] = []
     for run in runs:
-        name, run_id = run.record["name"], run.record["run_id"]
-        where = name if folders[name] == 1 else run_id
-        for codec in (entry["name"] for entry in run.record["codecs"]):
-            label = codec if names[codec] == 1 else f"{where}/{codec}"
-            sides.append(Side(label, run, codec))
+        name = run.record.name
+        where = name if folders[name] == 1 else run.record.run_id
+        for info in run.record.codecs:
+            label = info.name if names[info.name] == 1 else f"{where}/{info.name}"
+            sides.append(Side(label, run, info.name))
     return sides
 
 
@@ -130,15 +130,15 @@ def choose_baseline(sides: Sequence[Side], name: str | None) -> Side:
 
 def protocol_of(run: StoredRun) -> dict[str, Any]:
     """Return what decides how the run's pictures were scored: PROTOCOL."""
-    return {field: run.record["suite"][field] for field in PROTOCOL}
+    return {field: getattr(run.record.suite, field) for field in PROTOCOL}
 
 
 def describe_protocol(run: StoredRun) -> str:
     """Return the protocol in words: `native size, rounded to 8 bits`."""
-    protocol = protocol_of(run)
-    size = "native size" if protocol["size"] is None else f"{protocol['size']} px"
-    fit = f" by {protocol['fit']}" if protocol["fit"] else ""
-    return f"{size}{fit}, {'rounded to 8 bits' if protocol['rounding'] == '8bit' else 'float'}"
+    suite = run.record.suite
+    size = "native size" if suite.size is None else f"{suite.size} px"
+    fit = f" by {suite.fit}" if suite.fit else ""
+    return f"{size}{fit}, {'rounded to 8 bits' if suite.rounding == '8bit' else 'float'}"
 
 
 def pair_codec(baseline: Side, side: Side) -> tuple[PairedCodec | None, list[Mismatch]]:
@@ -155,13 +155,11 @@ def pair_codec(baseline: Side, side: Side) -> tuple[PairedCodec | None, list[Mis
     mismatches += others
     if not pictures or not columns:
         what, lacking = ("pictures", "picture") if not pictures else ("metrics", "metric")
-        reason = f"has no {lacking} in common with {_name(baseline.run)}"
+        reason = f"has no {lacking} in common with {baseline.run.record.name}"
         return None, [*mismatches, Mismatch(what, side.label, reason)]
     unequal = _unequal_regions(baseline.run, side.run, pictures)
-    mismatches += [
-        Mismatch("region", f"{pair.image_id}: {kind}", f"not the same regions in {_name(side.run)}")
-        for pair, kind in unequal
-    ]
+    reason = f"not the same regions in {side.run.record.name}"
+    mismatches += [Mismatch("region", f"{pair.image_id}: {kind}", reason) for pair, kind in unequal]
     left = _values(baseline, {pair.image_id: pair.sha256 for pair in pictures})
     right = _values(side, {pair.codec_image_id: pair.sha256 for pair in pictures})
     keys = ["part", "region", "variant", "sha256"]
@@ -169,9 +167,9 @@ def pair_codec(baseline: Side, side: Side) -> tuple[PairedCodec | None, list[Mis
     values = values.rename(
         columns={"value_baseline": "baseline_value", "value_codec": "codec_value"}
     )
-    if baseline.run.record["error_map"] != side.run.record["error_map"]:
+    if baseline.run.record.error_map != side.run.record.error_map:
         # The numbers are comparable; the maps beside the pictures are not.
-        reason = f"not of the metric and scale that {_name(baseline.run)} has"
+        reason = f"not of the metric and scale that {baseline.run.record.name} has"
         mismatches.append(Mismatch("error map", side.label, reason))
     left_out = {(pair.sha256, kind) for pair, kind in unequal}
     kept = [key not in left_out for key in zip(values["sha256"], values["part"], strict=True)]
@@ -183,10 +181,6 @@ def whole_values(side: Side, variant: str) -> np.ndarray:
     scores = side.run.scores
     chosen = (scores["codec"] == side.codec) & (scores["region"] == WHOLE)
     return scores.loc[chosen & (scores["variant"] == variant), "value"].to_numpy(float)
-
-
-def _name(run: StoredRun) -> str:
-    return str(run.record["name"])
 
 
 def _values(side: Side, sha256_of: dict[str, str]) -> pd.DataFrame:
@@ -217,49 +211,56 @@ def _pair_pictures(
     pairs: list[PicturePair] = []
     for sha256, image in theirs.items():
         own = mine.get(sha256)
-        name = str(image["image_id"])
         if own is None:
-            mismatches.append(Mismatch("picture", name, f"only in {_name(baseline)}"))
+            reason = f"only in {baseline.record.name}"
+            mismatches.append(Mismatch("picture", image.image_id, reason))
         elif reason := _converted_otherwise(image, own):
-            mismatches.append(Mismatch("picture", name, f"{_name(other)}: {reason}"))
+            mismatches.append(Mismatch("picture", image.image_id, f"{other.record.name}: {reason}"))
         else:
-            size = int(image["width_px"]), int(image["height_px"])
-            pairs.append(PicturePair(sha256, name, str(own["image_id"]), *size))
+            size = image.width_px, image.height_px
+            pairs.append(PicturePair(sha256, image.image_id, own.image_id, *size))
     mismatches += [
-        Mismatch("picture", str(image["image_id"]), f"only in {_name(other)}")
+        Mismatch("picture", image.image_id, f"only in {other.record.name}")
         for sha256, image in mine.items()
         if sha256 not in theirs
     ]
     return tuple(pairs), mismatches
 
 
-def _by_sha256(run: StoredRun) -> tuple[dict[str, dict[str, Any]], list[Mismatch]]:
-    pictures: dict[str, dict[str, Any]] = {}
+def _by_sha256(run: StoredRun) -> tuple[dict[str, ImageRef], list[Mismatch]]:
+    pictures: dict[str, ImageRef] = {}
     copies: list[Mismatch] = []
-    for image in run.record["images"]:
-        first = pictures.setdefault(image["sha256"], image)
+    for image in run.record.images:
+        first = pictures.setdefault(image.sha256, image)
         if first is not image:
-            reason = f"the same file as {first['image_id']}, which counts once"
-            copies.append(Mismatch("picture", str(image["image_id"]), reason))
+            reason = f"the same file as {first.image_id}, which counts once"
+            copies.append(Mismatch("picture", image.image_id, reason))
     return pictures, copies
 
 
-def _converted_otherwise(image: dict[str, Any], own: dict[str, Any]) -> str:
+def _converted_otherwise(image: ImageRef, own: ImageRef) -> str:
     """Say how the same file was turned into other pixels; empty where it was not."""
     for field in ("width_px", "height_px", "notes"):
-        if image[field] != own[field]:
-            return f"{field} is {own[field]}, the baseline's is {image[field]}"
+        there, here = getattr(image, field), getattr(own, field)
+        if there != here:
+            return f"{field} is {_shown(here)}, the baseline's is {_shown(there)}"
     return ""
+
+
+def _shown(value: int | tuple[str, ...]) -> str:
+    return str(value) if isinstance(value, int) else repr("; ".join(value))
 
 
 def _shared_columns(
     baseline: StoredRun, other: StoredRun
 ) -> tuple[tuple[MetricColumn, ...], list[Mismatch]]:
-    theirs = {entry["variant"]: MetricColumn(**entry) for entry in baseline.record["metrics"]}
-    mine = {entry["variant"]: MetricColumn(**entry) for entry in other.record["metrics"]}
+    theirs = {column.variant: column for column in baseline.record.metrics}
+    mine = {column.variant: column for column in other.record.metrics}
     mismatches = [
-        *_lone(theirs, mine, _name(baseline)),
-        *_lone(mine, theirs, _name(other)),
+        Mismatch("metric", variant, f"only in {run.record.name}")
+        for run, columns, others in ((baseline, theirs, mine), (other, mine, theirs))
+        for variant in columns
+        if variant not in others
     ]
     shared = [column for variant, column in theirs.items() if variant in mine]
     mismatches += [
@@ -268,14 +269,6 @@ def _shared_columns(
         if column.higher_is_better is None
     ]
     return tuple(column for column in shared if column.higher_is_better is not None), mismatches
-
-
-def _lone(
-    columns: dict[str, MetricColumn], others: dict[str, MetricColumn], run: str
-) -> Iterator[Mismatch]:
-    for variant in columns:
-        if variant not in others:
-            yield Mismatch("metric", variant, f"only in {run}")
 
 
 def _unequal_regions(
@@ -297,9 +290,6 @@ def _unequal_regions(
 def _region_sets(run: StoredRun) -> dict[tuple[str, str], set[tuple[Any, ...]]]:
     sets: dict[tuple[str, str], set[tuple[Any, ...]]] = {}
     for region in run.regions:
-        sets.setdefault((region.image_id, region.kind), set()).add(_shape(region))
+        shape = region.name, region.box_px, region.mask
+        sets.setdefault((region.image_id, region.kind), set()).add(shape)
     return sets
-
-
-def _shape(region: Region) -> tuple[Any, ...]:
-    return region.name, region.box_px, region.mask

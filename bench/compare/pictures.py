@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from ..errors import RunFolderError
-from ..records import WHOLE, MetricColumn
+from ..records import WHOLE, MetricColumn, Progress
 from .pairing import PairedCodec, Side
 from .patches import Box, Patch, worst_patches
 from .store import PICTURES
@@ -30,8 +30,6 @@ DIFFERENCE_QUANTILE = 0.995
 
 _MORE_ERROR = np.array([178, 24, 43])
 _LESS_ERROR = np.array([33, 102, 172])
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -70,13 +68,13 @@ def write_changed(
         progress("cutting out pictures", done, len(changes))
         entries.append(_changed_entry(folder, change, signed_top))
     progress("cutting out pictures", len(changes), len(changes))
-    stored = paired[0].baseline.run.record["error_map"] if paired else None
+    stored = paired[0].baseline.run.record.error_map if paired else None
     if stored is None:
         return {"changed": entries, "map": None}
-    scale = {key: stored[key] for key in ("metric", "variant", "max")}
+    scale = {"metric": stored.metric, "variant": stored.variant, "max": stored.max}
     return {
         "changed": entries,
-        "map": {**scale, "signed_max": signed_top / 255 * float(stored["max"])},
+        "map": {**scale, "signed_max": signed_top / 255 * stored.max},
     }
 
 
@@ -106,8 +104,10 @@ def _patch_entries(
     folder: Path, side: Side, own_names: dict[str, str], names: dict[str, str]
 ) -> list[dict[str, Any]]:
     """Return the worst patches of a codec, worst first; `names` are the baseline's."""
-    stored = side.run.record["error_map"]
-    patches = worst_patches_of(side, own_names) if stored else []
+    stored = side.run.record.error_map
+    if stored is None:
+        return []
+    patches = worst_patches_of(side, own_names)
     pictures: dict[Patch, dict[str, str | None]] = {patch: {} for patch in patches}
     for sha256 in dict.fromkeys(patch.sha256 for patch in patches):
         own, here = own_names[sha256], [patch for patch in patches if patch.sha256 == sha256]
@@ -125,7 +125,7 @@ def _patch_entries(
             "codec": side.label,
             "image_id": names[patch.sha256],
             "box_px": list(patch.box_px),
-            "value": patch.error / 255 * float(stored["max"]),
+            "value": patch.error / 255 * stored.max,
             "pictures": pictures[patch],
         }
         for patch in patches
@@ -205,7 +205,7 @@ def _sources(change: Change) -> dict[str, Path | None]:
 
 def _same_map(pair: PairedCodec) -> bool:
     """Whether the error maps of both sides are of one metric and scale."""
-    return pair.baseline.run.record["error_map"] == pair.side.run.record["error_map"]
+    return pair.baseline.run.record.error_map == pair.side.run.record.error_map
 
 
 def _signed_difference(change: Change) -> np.ndarray | None:

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ..errors import SuiteError
-
-EXAMPLE = """[[quoted]]
-name = "SDXL VAE"
-variant = "psnr/rgb8"
-value = 24.5
-protocol = "256 px by crop, COCO 2017 validation"
-source = "the paper's table 3"
-"""
+from ..errors import SuiteError, reason_of
+from ..suite import read_toml
 
 
 class QuotedFigure(BaseModel):
@@ -45,17 +37,10 @@ def read_quoted(path: Path, units: Mapping[str, str]) -> list[dict[str, str | fl
     Raises: SuiteError where the file cannot be read or a figure lacks a field.
     """
     try:
-        figures = _QuotedFile(**tomllib.loads(path.read_text(encoding="utf-8"))).quoted
-    except OSError as error:
-        raise SuiteError(f"Cannot read the quoted figures {path}: {error.strerror}.") from error
+        figures = _QuotedFile(**read_toml(path, "file of quoted figures")).quoted
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise SuiteError(
-            f"{path}: {where}: {first['msg'].lower()}. Expected, for each figure,\n{EXAMPLE}"
-        ) from error
-    except ValueError as error:
-        raise SuiteError(f"The quoted figures {path} are not valid TOML: {error}.") from error
+        expected = f"a [[quoted]] with {', '.join(QuotedFigure.model_fields)}"
+        raise SuiteError(f"{path}: {reason_of(error)}. Each figure is {expected}.") from error
     return [
         {**figure.model_dump(), "unit": units.get(figure.variant.split("/")[0], "")}
         for figure in figures

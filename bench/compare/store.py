@@ -7,7 +7,6 @@ written last, so that a folder which has one is whole; then comparison.html is m
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +15,14 @@ from typing import Any
 import pandas as pd
 
 from ..errors import RunFolderError
-from ..store.atomic import remove_leftovers, write_json
+from ..store.atomic import remove_leftovers
 from ..store.lock import LOCK_NAME
+from ..store.sealed import RecordFile
 from ..store.tables import read_table, write_table
 
-COMPARISON_SCHEMA_VERSION = 1
+COMPARISON = RecordFile(
+    "comparison.json", 1, "comparison folder", "vaebench compare", "Compare the runs again."
+)
 
 COMPARISON_COLUMNS = (
     "codec",
@@ -62,7 +64,6 @@ PER_IMAGE_COLUMNS = (
 """One row a picture of a row of the table; `image_id` is the baseline's. `difference` is ±inf where
 one side alone is +inf, and 0 where both are."""
 
-_WHOLE_NUMBERS = ("n_images",)
 _NUMBERS = (
     "mean_diff",
     "ci_low",
@@ -79,12 +80,10 @@ _NUMBERS = (
     "difference",
 )
 
-
 PICTURES = "pictures"
 _TABLES = ("comparison.parquet", "per_image.parquet")
-_RECORD = "comparison.json"
 _MADE = (PICTURES, *_TABLES)
-_REPORTED = (_RECORD, "tables", "plots", "thumbnails", "viewer")
+_REPORTED = (COMPARISON.name, "tables", "plots", "thumbnails", "viewer")
 """What is there before comparison.html is."""
 
 _KEPT_PICTURE = re.compile(r"[0-9a-f]{20}\.png")
@@ -113,7 +112,7 @@ def clear_comparison(folder: Path) -> None:
     found = [path for path in folder.iterdir() if path.name != LOCK_NAME]
     pictures = list((folder / PICTURES).iterdir()) if (folder / PICTURES).is_dir() else []
     # Folders of these names alone may be anybody's.
-    expected = (*_MADE, *_REPORTED) if _record_path(folder).is_file() else _MADE
+    expected = (*_MADE, *_REPORTED) if COMPARISON.path(folder).is_file() else _MADE
     if not (
         all(path.name in expected for path in found)
         and all(_KEPT_PICTURE.fullmatch(path.name) for path in pictures)
@@ -130,9 +129,10 @@ def write_comparison(
     folder: Path, record: dict[str, Any], table: pd.DataFrame, per_image: pd.DataFrame
 ) -> None:
     """Write both tables, then comparison.json."""
-    write_table(folder / _TABLES[0], table, _schema(COMPARISON_COLUMNS))
-    write_table(folder / _TABLES[1], per_image, _schema(PER_IMAGE_COLUMNS))
-    write_json(_record_path(folder), record)
+    tables = ((table, COMPARISON_COLUMNS), (per_image, PER_IMAGE_COLUMNS))
+    for name, (frame, columns) in zip(_TABLES, tables, strict=True):
+        write_table(folder / name, frame, columns, int64=["n_images"], double=_NUMBERS)
+    COMPARISON.write(folder, record)
 
 
 def load_comparison(folder: str | Path) -> StoredComparison:
@@ -141,42 +141,12 @@ def load_comparison(folder: str | Path) -> StoredComparison:
     Raises: RunFolderError where there is none, it is damaged, or of a newer schema.
     """
     folder = Path(folder)
-    path = _record_path(folder)
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RunFolderError(
-            f"{folder} is no comparison folder: it has no readable comparison.json "
-            f"({error.strerror}). Give the folder that `vaebench compare` wrote."
-        ) from error
-    except ValueError as error:
-        raise RunFolderError(f"{path} is damaged: {error}. Compare the runs again.") from error
-    version = record.get("schema_version") if isinstance(record, dict) else None
-    if not isinstance(version, int) or version > COMPARISON_SCHEMA_VERSION:
-        raise RunFolderError(
-            f"{path} has schema version {version}, this vaebench reads up to "
-            f"{COMPARISON_SCHEMA_VERSION}. Install a newer vaebench."
-        )
     return StoredComparison(
         folder,
-        record,
+        COMPARISON.read(folder),
         _read_table(folder / _TABLES[0], COMPARISON_COLUMNS),
         _read_table(folder / _TABLES[1], PER_IMAGE_COLUMNS),
     )
-
-
-def _record_path(folder: Path) -> Path:
-    return folder / _RECORD
-
-
-def _schema(columns: tuple[str, ...]) -> Any:
-    import pyarrow as pa
-
-    types = {
-        **dict.fromkeys(_WHOLE_NUMBERS, pa.int64()),
-        **dict.fromkeys(_NUMBERS, pa.float64()),
-    }
-    return pa.schema([(name, types.get(name, pa.string())) for name in columns])
 
 
 def _read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:

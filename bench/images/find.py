@@ -10,7 +10,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
 import numpy as np
@@ -18,10 +18,13 @@ from numpy.typing import NDArray
 
 from ..errors import ImageError, visible
 from ..records import ImageRef, SkippedImage
-from .files.decode import picture_suffixes
+from .files.limits import picture_suffixes
 from .pixels import Pixels, background_rgb, read_pixels
 from .region_files import MASK_SUFFIX
 from .sample import SAMPLE, sample_paths
+
+_Files = tuple[str, list[tuple[str, Path]]]
+"""The name of a set, and an id and the absolute path of each of its files."""
 
 _LOOSE_SET = "files"
 _LONGEST_NAME_BYTES = 251
@@ -187,31 +190,53 @@ def _collect(sources: Sequence[str]) -> list[_Found]:
     return list(found.values())
 
 
-def _read_source(source: str) -> tuple[str, list[tuple[str, Path]]]:
-    """Return a set's name, and the id and absolute path of each of its files."""
-    if source == SAMPLE:
-        return SAMPLE, [(path.name, path) for path in sample_paths()]
+def _read_source(source: str) -> _Files:
     path = _absolute(Path(source).expanduser())
-    if path.is_dir():
-        return path.name or _LOOSE_SET, _below(path, _walk(path))
-    if path.is_file():
-        if path.suffix.lower() == ".txt":
-            return path.stem, _below(path.parent, _listed(path))
-        return _LOOSE_SET, [(path.name, path)]
-    if glob.has_magic(source):
-        fixed = _fixed_part(path)
-        matches = fixed.glob(str(path.relative_to(fixed)))
-        is_run = functools.cache(_is_run)
-        files = (
-            file
-            for file in matches
-            if _is_picture(file.relative_to(fixed))
-            and not any(is_run(folder) for folder in _between(fixed, file))
-        )
-        return fixed.name or _LOOSE_SET, _below(fixed, itertools.filterfalse(Path.is_dir, files))
-    if os.path.lexists(path):
-        return _LOOSE_SET, [(path.name, path)]
-    raise ImageError(f"No picture in {source!r}: there is no such file or folder.")
+    for read in SOURCES.values():
+        found = read(source, path)
+        if found is not None:
+            return found
+    if not os.path.lexists(path):
+        raise ImageError(f"No picture in {source!r}: there is no such file or folder.")
+    return _LOOSE_SET, [(path.name, path)]
+
+
+def _sample(source: str, path: Path) -> _Files | None:
+    return (SAMPLE, [(path.name, path) for path in sample_paths()]) if source == SAMPLE else None
+
+
+def _folder(source: str, path: Path) -> _Files | None:
+    return (path.name or _LOOSE_SET, _below(path, _walk(path))) if path.is_dir() else None
+
+
+def _list(source: str, path: Path) -> _Files | None:
+    if path.suffix.lower() != ".txt" or not path.is_file():
+        return None
+    return path.stem, _below(path.parent, _listed(path))
+
+
+def _glob(source: str, path: Path) -> _Files | None:
+    if not glob.has_magic(source) or path.is_file():
+        return None
+    fixed = _fixed_part(path)
+    is_run = functools.cache(_is_run)
+    files = (
+        file
+        for file in fixed.glob(str(path.relative_to(fixed)))
+        if _is_picture(file.relative_to(fixed))
+        and not any(map(is_run, itertools.takewhile(fixed.__ne__, file.parents)))
+    )
+    return fixed.name or _LOOSE_SET, _below(fixed, itertools.filterfalse(Path.is_dir, files))
+
+
+SOURCES: dict[str, Callable[[str, Path], _Files | None]] = {
+    "sample": _sample,
+    "folder": _folder,
+    "list": _list,
+    "glob": _glob,
+}
+"""Asked in this order, with a source as it was given and as an absolute path; None where it is not
+theirs. What nobody claims is a file."""
 
 
 def _absolute(path: Path) -> Path:
@@ -221,12 +246,8 @@ def _absolute(path: Path) -> Path:
 
 def _fixed_part(pattern: Path) -> Path:
     """Return the folder above a pattern's first wildcard."""
-    parts: list[str] = []
-    for part in pattern.parts[:-1]:
-        if glob.has_magic(part):
-            break
-        parts.append(part)
-    return Path(*parts)
+    fixed = itertools.takewhile(lambda part: not glob.has_magic(part), pattern.parts[:-1])
+    return Path(*fixed)
 
 
 def _below(root: Path, paths: Iterator[Path]) -> list[tuple[str, Path]]:
@@ -262,11 +283,6 @@ def _is_run(folder: Path) -> bool:
         return False
 
 
-def _between(root: Path, file: Path) -> Iterator[Path]:
-    """Yield the folders below the root that a file lies in."""
-    return itertools.takewhile(lambda folder: folder != root, file.parents)
-
-
 def _is_picture(path: PurePath) -> bool:
     """Whether a path below a set's root, by its name alone, is a picture of the set."""
     if any(part.startswith(".") for part in path.parts) or path.name.lower().endswith(MASK_SUFFIX):
@@ -295,23 +311,17 @@ def _home_expanded(path: Path) -> Path:
 
 def _unique_ids(found: list[_Found]) -> list[_Found]:
     """Lengthen the ids that several files share: set name first, then as much path as it takes."""
-    ids = Counter(file.image_id for file in found)
-    named = [
-        _Found(file.image_set, f"{file.image_set}/{file.image_id}", file.path)
-        if ids[file.image_id] > 1
-        else file
-        for file in found
-    ]
+    named = _set_before(found, lambda file: file.image_id)
     ids = Counter(file.image_id for file in named)
     shared = [file.path for file in named if ids[file.image_id] > 1]
-    if not shared:
-        return named
-    root = Path(os.path.commonpath(shared))
+    root = Path(os.path.commonpath(shared)) if shared else Path()
+    return _set_before(named, lambda file: file.path.relative_to(root).as_posix())
+
+
+def _set_before(files: list[_Found], name: Callable[[_Found], str]) -> list[_Found]:
+    """Give the files that share their ids new ones: their set's name before another of theirs."""
+    ids = Counter(file.image_id for file in files)
     return [
-        _Found(
-            file.image_set, f"{file.image_set}/{file.path.relative_to(root).as_posix()}", file.path
-        )
-        if ids[file.image_id] > 1
-        else file
-        for file in named
+        replace(file, image_id=f"{file.image_set}/{name(file)}") if ids[file.image_id] > 1 else file
+        for file in files
     ]

@@ -13,10 +13,9 @@ from ..errors import ImageError
 from ..records import ImageRef
 from .files.colour import to_8_bits, to_srgb
 from .files.decode import read_samples
+from .files.modes import row_blocks
 
 Fit = Literal["crop", "squash", "pad"]
-
-_ROWS_AT_ONCE = 256
 
 
 class Pixels(NamedTuple):
@@ -75,8 +74,7 @@ def _composite(
     # 65535 squared and half of `whole` are more than 32 bits hold.
     integer = np.uint32 if whole < 65535 * 257 else np.uint64
     behind = np.asarray(backdrop, integer) * integer(steps)
-    for top in range(0, len(rgb), _ROWS_AT_ONCE):
-        rows = slice(top, top + _ROWS_AT_ONCE)
+    for rows in row_blocks(len(rgb)):
         opacity = alpha[rows, :, None].astype(integer)
         mixed = colour[rows] * opacity + behind * (opaque - opacity)
         # `whole` is odd: no sum lies half way between two levels.

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.interpolate import Akima1DInterpolator
 
 FEWEST_POINTS = 4
 """Bjøntegaard's own four: of fewer points the interpolation decides the number."""
@@ -58,7 +57,7 @@ def bd_rate(anchor: Curve, codec: Curve, higher_is_better: bool, unit: str = "")
         higher_is_better: of the metric; one that is not enters with its sign turned.
         unit: of the metric, for the note.
     Source: Bjøntegaard, VCEG-M33 (2001), with Akima's interpolation as Herglotz et al., "Beyond
-        Bjøntegaard" (ICIP 2022) recommend; computed by the package `bjontegaard`.
+        Bjøntegaard" (ICIP 2022) recommend.
     """
     return _delta(anchor, codec, _Axis("quality", higher_is_better, unit))
 
@@ -90,6 +89,12 @@ class _Axis:
         """Return what is averaged."""
         return np.log10(curve.bpp) if self.shared == "quality" else self._quality(curve)
 
+    def in_unit(self, more: float) -> float:
+        """Return the mean difference of the heights as a delta: in per cent, or of the metric."""
+        if self.shared == "quality":
+            return (10**more - 1) * 100
+        return more if self.higher_is_better else -more
+
     def _quality(self, curve: Curve) -> NDArray[np.float64]:
         return curve.value if self.higher_is_better else -curve.value
 
@@ -119,12 +124,14 @@ def _delta(anchor: Curve, codec: Curve, axis: _Axis) -> Delta:
     if share < SMALLEST_OVERLAP:
         told = f"the curves share only {span}, {100 * share:.0f} % of the shorter one's range"
         return Delta(None, f"{told}; {100 * SMALLEST_OVERLAP:.0f} % are needed")
-    value, turned = _average(kept, axis, low, high)
-    if turned is not None:
-        told = f"the interpolated curve of {turned} runs backwards between its points"
-        return Delta(None, f"{told}, a flat stretch: no {axis.shared} has one answer there")
+    fitted = [Akima1DInterpolator(axis.base(curve), axis.height(curve)) for curve in kept]
+    for curve, function in zip(kept, fitted, strict=True):
+        if _runs_backwards(function, low, high):
+            told = f"the interpolated curve of {curve.name} runs backwards between its points"
+            return Delta(None, f"{told}, a flat stretch: no {axis.shared} has one answer there")
     notes.insert(0, f"over {span}, {100 * share:.0f} % of the shorter curve's range")
-    return Delta(value, "; ".join(notes))
+    of_anchor, of_codec = (float(function.integrate(low, high)) for function in fitted)
+    return Delta(axis.in_unit((of_codec - of_anchor) / (high - low)), "; ".join(notes))
 
 
 def _efficient(curve: Curve, higher_is_better: bool) -> tuple[Curve, str]:
@@ -167,31 +174,10 @@ def _gap(curves: list[Curve], axis: _Axis) -> str:
     return f": {', '.join(ends)}{f' {axis.unit}' if axis.unit else ''}"
 
 
-def _average(curves: list[Curve], axis: _Axis, low: float, high: float) -> tuple[float, str | None]:
-    """Return the delta in the caller's unit, and the curve that turns back between points."""
-    package = _package()
-    points: list[NDArray[np.float64]] = []
-    for curve in curves:
-        rising = axis.higher_is_better
-        points += [curve.bpp, curve.value if rising else -curve.value]
-    measure: Callable[..., Any] = package.bd_rate if axis.shared == "quality" else package.bd_psnr
-    value, *interpolated = measure(
-        *points, method="akima", require_matching_points=False, interpolators=True, min_overlap=0
-    )
-    grid = np.linspace(low, high, _SAMPLES)
-    for curve, interpolant in zip(curves, interpolated, strict=True):
-        steps = np.diff(np.asarray(interpolant(grid), np.float64))
-        if -steps[steps < 0].sum() > MOST_TURNED_BACK * np.abs(steps).sum():
-            return float(value), curve.name
-    turned = axis.shared == "rate" and not axis.higher_is_better
-    return -float(value) if turned else float(value), None
-
-
-def _package() -> Any:
-    # It loads matplotlib's pyplot, which a command that draws nothing should not wait for.
-    import bjontegaard
-
-    return bjontegaard
+def _runs_backwards(function: Akima1DInterpolator, low: float, high: float) -> bool:
+    """Return whether a curve that rises from point to point falls between them."""
+    steps = np.diff(function(np.linspace(low, high, _SAMPLES)))
+    return bool(-steps[steps < 0].sum() > MOST_TURNED_BACK * np.abs(steps).sum())
 
 
 def _count(number: int, what: str) -> str:

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from ..errors import RunFolderError, first_line
+from ..codecs.tensors import to_levels
 from ..records import WHOLE, ImageRef, Region
 from ..store.atomic import write_atomic
-from ..store.pictures import to_uint8
-from ..store.run import region_to_json
+from ..store.record import region_to_json
 from .equal_bytes import Match, match_bytes
 from .knobs import KNOBS
-from .picture import OpenedSweep, PictureBench, RdFailure
+from .picture import OpenedSweep, PictureBench, RdFailure, listed
 from .points import kept_so_far
 
 if TYPE_CHECKING:
@@ -88,30 +87,21 @@ def equal_rows(
     rows: list[EqualRow] = []
     failures: list[RdFailure] = []
     files = [opened for opened in sweeps if opened.sweep.knob in KNOBS.values()]
+    image_id = bench.image.image_id
     for coder in (opened for opened in sweeps if opened.sweep.of_latents):
         name, setting = coder.sweep.spec.name, coder.sweep.middle
-        try:
+        own = None
+        with listed(failures, image_id, name, setting):
             wanted = bench.point(coder, setting).nbytes
-            own = Match(0.0, wanted, 0.0, "")
-            rows.append(_row(bench, coder, name, setting, own, wanted, folder))
-        except RunFolderError:
-            raise
-        except Exception as error:
-            failures.append(RdFailure(bench.image.image_id, name, setting, first_line(error)))
-            for _ in files:
-                told()
-            continue
+            own = _row(bench, coder, name, setting, Match(0.0, wanted, 0.0, ""), wanted, folder)
+            rows.append(own)
         for opened in files:
-            try:
-                match = _matched(bench, opened, wanted)
-                at = opened.sweep.setting(match.value)
-                rows.append(_row(bench, opened, name, at, match, wanted, folder))
-            except RunFolderError:
-                raise
-            except Exception as error:
-                reason = f"at the bytes of {name}: {first_line(error)}"
-                image_id, codec = bench.image.image_id, opened.sweep.spec.name
-                failures.append(RdFailure(image_id, codec, "equal bytes", reason))
+            if own:
+                codec, when = opened.sweep.spec.name, f"at the bytes of {name}: "
+                with listed(failures, image_id, codec, "equal bytes", when):
+                    match = _matched(bench, opened, own.wanted_bytes)
+                    at = opened.sweep.setting(match.value)
+                    rows.append(_row(bench, opened, name, at, match, own.wanted_bytes, folder))
             told()
     return rows, failures
 
@@ -172,18 +162,18 @@ def _kept(
     scores_key = bench.cache.hashed("regions", key, boxes, bench.variants)
     known = bench.cache.read_json(scores_key)
     if known is None or not (folder / name).is_file():
-        _, rounded = bench.reconstruct(opened, setting)
-        write_picture(folder / name, rounded[0])
-        known = _region_scores(bench, rounded)
+        _, pixels = bench.reconstruct(opened, setting)
+        write_picture(folder / name, pixels[0])
+        known = _region_scores(bench, pixels)
         bench.cache.write_json(scores_key, known)
     return name, known
 
 
-def _region_scores(bench: PictureBench, rounded: Tensor) -> dict[str, dict[str, float | None]]:
+def _region_scores(bench: PictureBench, pixels: Tensor) -> dict[str, dict[str, float | None]]:
     if not bench.regions:
         return {}
     found: dict[str, dict[str, float | None]] = {region.name: {} for region in bench.regions}
-    for score in bench.scored(rounded, with_regions=True).scores:
+    for score in bench.scored(pixels, with_regions=True).scores:
         if score.region != WHOLE:
             found[score.region][score.variant] = score.value
     return found
@@ -200,6 +190,7 @@ def keep_reference(bench: PictureBench, folder: Path) -> str:
 def write_picture(path: Path, pixels: Tensor) -> None:
     """Write [3, H, W] in [0, 1] as lossless WebP, a third smaller than PNG."""
     sink = io.BytesIO()
-    Image.fromarray(to_uint8(pixels)).save(sink, "WEBP", lossless=True, quality=60, method=3)
+    rgb = to_levels(pixels).permute(1, 2, 0).cpu().numpy()
+    Image.fromarray(rgb).save(sink, "WEBP", lossless=True, quality=60, method=3)
     with kept_so_far(path):
         write_atomic(path, sink.getvalue())

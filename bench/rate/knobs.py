@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ..codecs.quantised import PREFIX
 from ..errors import SuiteError, unknown_name
 from ..records import CodecInfo
-from ..suite import CodecSpec, Setting
+from ..suite import QUANTISED, CodecSpec, Setting
 
 STEP = "step"
 STEPS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.8, 1.3, 2.0)
@@ -138,7 +137,7 @@ def settled(sweep: Sweep, info: CodecInfo, codebook: int | None, asked: Asked) -
     if codebook is not None:
         raise SuiteError(
             f"Cannot sweep {info.name}: it quantises its latents itself, so that there is no step. "
-            f"Give its one point: --codec '{info.name}={PREFIX}{info.source})'."
+            f"Give its one point: --codec '{info.name}={QUANTISED}{info.source})'."
         )
     if info.latent_channels is None:
         return _fixed(sweep.spec, asked.values.get(sweep.spec.name))
@@ -146,7 +145,7 @@ def settled(sweep: Sweep, info: CodecInfo, codebook: int | None, asked: Asked) -
 
 
 def _sweep(spec: CodecSpec, asked: tuple[float, ...] | None) -> Sweep:
-    of_latents = spec.source not in KNOBS and not spec.source.startswith(PREFIX)
+    of_latents = spec.source not in KNOBS and not spec.source.startswith(QUANTISED)
     knob = Knob(STEP, STEPS, 64, 1 / 256, whole=False) if of_latents else KNOBS.get(spec.source)
     if knob is None or knob.name in spec.settings:
         return _fixed(spec, asked)

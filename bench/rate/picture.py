@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from threading import Lock
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,16 +15,21 @@ from numpy.typing import NDArray
 
 from ...metrics import Metric
 from ..codecs import Codec, open_codec
-from ..codecs.tensors import reflect_pad
+from ..codecs.tensors import default_device, from_levels, reflect_pad, rounded
 from ..errors import CodecError, RunFolderError, first_line
 from ..images.pixels import read_pixels
 from ..records import CodecInfo, Encoded, ImageRef, Region
 from ..scoring.measure import PictureScores, References, prepare_references, score_batch
+from ..scoring.reconstruct import Piece, decode_piece, not_finite
 from .knobs import Sweep
 from .points import Point, PointCache, codec_identity
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+OPENING = Lock()
+"""Held while a codec or metric is opened: libraries are not made to be loaded by two threads."""
 
 
 @dataclass(frozen=True)
@@ -46,40 +53,25 @@ class Coded:
     elements: int | None = None
 
 
+@dataclass
 class OpenedSweep:
-    """A sweep with its codec opened: turns a picture and a setting into bytes, and back."""
+    """A sweep whose codecs are opened when needed: turns picture and setting into bytes, and back.
 
-    def __init__(self, sweep: Sweep, info: CodecInfo | None = None) -> None:
-        """Open nothing yet.
+    `info` is of the codec as its spec has it.
+    """
 
-        Args:
-            info: of the codec as its spec has it, where another process has opened it.
-        """
-        self.sweep = sweep
-        self._info = info
-        self._opened: dict[float | None, Codec] = {}
+    sweep: Sweep
+    info: CodecInfo
+    _opened: dict[float | None, Codec] = field(default_factory=dict[float | None, Codec])
 
-    @cached_property
-    def base(self) -> Codec:
-        """The codec at its first setting, or as its spec has it."""
-        first = None if self.sweep.of_latents or not self.sweep.values else self.sweep.values[0]
-        return self._codec(first)
-
-    @property
-    def info(self) -> CodecInfo:
-        """What the codec is; its knob stands at the first setting."""
-        return self._info or self.base.info
-
-    def identity(self, setting: str) -> object:
+    def identity(self, setting: str) -> dict[str, Any]:
         """Return what decides the bytes and pixels of a setting."""
-        if self.sweep.knob is None:
-            return codec_identity(self.info)
         identity = codec_identity(self.info)
         return identity | {"settings": identity["settings"] | self.sweep.turned(setting)}
 
     def encode(self, padded: Tensor) -> Encoded | None:
         """Return an autoencoder's latents of a picture; None where encoding takes the setting."""
-        return self.base.encode(padded) if self.sweep.of_latents else None
+        return self._codec(None).encode(padded) if self.sweep.of_latents else None
 
     def code(self, padded: Tensor, latents: Encoded | None, setting: str) -> Coded:
         """Return the bytes of a picture at a setting, and what they decode from."""
@@ -91,16 +83,18 @@ class OpenedSweep:
             raise CodecError(f"Cannot sweep {self.sweep.spec.name}: it gave no latents.")
         return _coded_latents(latents.latents[0].float().cpu().numpy(), value)
 
-    def decode(self, coded: Coded, setting: str) -> Tensor:
-        """Return the reconstruction [1, 3, H, W] of a padded picture."""
-        codec = self.base if self.sweep.of_latents else self._codec(self.sweep.value(setting))
-        return codec.decode(coded.encoded)
+    def decode(self, coded: Coded, setting: str, pixels: Tensor) -> Piece:
+        """Return the reconstruction of a picture [1, 3, H, W]."""
+        value = None if self.sweep.of_latents else self.sweep.value(setting)
+        return decode_piece(self._codec(value), coded.encoded, pixels)
 
     def _codec(self, value: float | None) -> Codec:
         if value not in self._opened:
             spec = self.sweep.spec
             turned = {} if value is None else self.sweep.turned(self.sweep.setting(value))
-            self._opened[value] = open_codec(spec.name, spec.source, {**spec.settings, **turned})
+            with OPENING:
+                codec = open_codec(spec.name, spec.source, {**spec.settings, **turned})
+            self._opened[value] = codec
         return self._opened[value]
 
 
@@ -148,10 +142,8 @@ class PictureBench:
     def references(self) -> References:
         """The picture as [1, 3, H, W], and what each metric made of it once."""
         rgb, _ = read_pixels(self.image, self.background)
-        pixels = torch.from_numpy(rgb.copy()).permute(2, 0, 1)[None]
-        pixels = pixels.to(default_device()).float().div(255).contiguous()
-        ids = [self.image.image_id]
-        return prepare_references(self._metrics, ids, [self.regions], pixels)
+        pixels = from_levels([rgb], default_device())
+        return prepare_references(self._metrics, [self.image.image_id], [self.regions], pixels)
 
     @property
     def variants(self) -> list[str]:
@@ -160,7 +152,7 @@ class PictureBench:
 
     def key(self, opened: OpenedSweep, setting: str) -> str:
         """Return the name under which a point of this picture is kept."""
-        return self.cache.hashed(opened.identity(setting), self.image.sha256, self.background)
+        return self.cache.key(opened.identity(setting), self.image, self.background)
 
     def point(self, opened: OpenedSweep, setting: str) -> Point:
         """Return a point, measured now or before. Raises: what the codec raises."""
@@ -168,8 +160,8 @@ class PictureBench:
         known = self.cache.read(key)
         if known is not None and not known.lacks(self.variants):
             return known
-        coded, rounded = self.reconstruct(opened, setting)
-        scored = self.scored(rounded)
+        coded, pixels = self.reconstruct(opened, setting)
+        scored = self.scored(pixels)
         point = Point(
             coded.nbytes,
             {score.variant: score.value for score in scored.scores},
@@ -183,13 +175,12 @@ class PictureBench:
 
     def reconstruct(self, opened: OpenedSweep, setting: str) -> tuple[Coded, Tensor]:
         """Return the stored bytes, and the reconstruction [1, 3, H, W] rounded to 8 bits."""
-        height, width = self.references.pixels.shape[2:]
         coded = self.code(opened, setting)
-        decoded = opened.decode(coded, setting).to(self.references.pixels.device)
-        decoded = decoded[..., :height, :width]
-        if not bool(decoded.isfinite().all()):
-            raise CodecError(f"{opened.sweep.spec.name} gave NaN or infinite values in decoding.")
-        return coded, decoded.float().clamp(0, 1).mul(255).round().div(255)
+        piece = opened.decode(coded, setting, self.references.pixels)
+        failure = not_finite(opened.info, *piece.finite[:, 0].tolist())
+        if failure is not None:
+            raise CodecError(failure.reason)
+        return coded, rounded(piece.pixels)
 
     def code(self, opened: OpenedSweep, setting: str) -> Coded:
         """Return the picture's bytes at a setting; an autoencoder encodes it once for all."""
@@ -199,10 +190,10 @@ class PictureBench:
             self._latents[name] = opened.encode(padded)
         return opened.code(padded, self._latents[name], setting)
 
-    def scored(self, rounded: Tensor, with_regions: bool = False) -> PictureScores:
+    def scored(self, pixels: Tensor, with_regions: bool = False) -> PictureScores:
         """Return the scores of a reconstruction [1, 3, H, W], of its regions where asked."""
         references = self.references if with_regions else replace(self.references, regions=((),))
-        return score_batch(self._metrics, references, "", rounded, rounded=True)[0]
+        return score_batch(self._metrics, references, "", pixels, rounded=True)[0]
 
 
 def sweep_picture(
@@ -216,21 +207,20 @@ def sweep_picture(
     failures: list[RdFailure] = []
     for opened in sweeps:
         for setting in opened.sweep.settings:
-            try:
+            with listed(failures, bench.image.image_id, opened.sweep.spec.name, setting):
                 bench.point(opened, setting)
-            except RunFolderError:
-                raise
-            # Whatever a codec of another package raises, the other points are worth having.
-            except Exception as error:
-                failures.append(
-                    RdFailure(
-                        bench.image.image_id, opened.sweep.spec.name, setting, first_line(error)
-                    )
-                )
             told()
     return failures
 
 
-def default_device() -> str:
-    """Return where pictures are compared: the GPU where there is one."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
+@contextmanager
+def listed(
+    failures: list[RdFailure], image_id: str, codec: str, setting: str, when: str = ""
+) -> Generator[None]:
+    """List as a failure whatever a codec, perhaps of another package, raises, and go on."""
+    try:
+        yield
+    except RunFolderError:
+        raise
+    except Exception as error:
+        failures.append(RdFailure(image_id, codec, setting, f"{when}{first_line(error)}"))

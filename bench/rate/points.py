@@ -26,7 +26,6 @@ _PACKAGES = (
     "pillow",
     "pillow-jxl-plugin",
     "constriction",
-    "flip-evaluator",
 )
 _PILLOW_CODERS = ("jpg", "webp", "avif", "jpg_2000")
 
@@ -84,9 +83,9 @@ class PointCache:
     folder: Path
     versions: dict[str, str]
 
-    def key(self, codec: dict[str, Any], setting: str, image: ImageRef, background: str) -> str:
-        """Return the name under which a point is kept."""
-        return self.hashed(codec, setting, image.sha256, background)
+    def key(self, identity: dict[str, Any], image: ImageRef, background: str) -> str:
+        """Return the name under which a codec's point at a setting is kept."""
+        return self.hashed(identity, image.sha256, background)
 
     def hashed(self, *what: Any) -> str:
         """Return the hash of anything that JSON can hold, together with the versions."""

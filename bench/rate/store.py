@@ -8,7 +8,6 @@ rd.json is written last.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +16,18 @@ from typing import Any
 import pandas as pd
 
 from ..errors import RunFolderError
-from ..store.atomic import remove_leftovers, write_atomic, write_json
+from ..store.atomic import remove_leftovers, write_atomic
 from ..store.lock import LOCK_NAME
+from ..store.sealed import RecordFile
 from ..store.tables import read_table, write_table
 
-RD_SCHEMA_VERSION = 1
+RD = RecordFile(
+    "rd.json",
+    1,
+    "finished sweep (one that was stopped goes on by the same command)",
+    "vaebench rd",
+    "Run vaebench rd again.",
+)
 POINTS = "points"
 GALLERY = "gallery"
 
@@ -109,26 +115,20 @@ def open_rd_folder(folder: Path) -> None:
 def write_rd(folder: Path, record: dict[str, Any], tables: tuple[pd.DataFrame, ...]) -> None:
     """Write the tables in the order of StoredRd, then rd.json; drop pictures of earlier sweeps."""
     for name, columns, table in zip(_FILES, _COLUMNS, tables, strict=True):
-        chosen = table.reindex(columns=list(columns))
         if name.endswith(".parquet"):
-            write_table(folder / name, chosen, _points_schema())
+            types = {"int64": ["nbytes"], "double": ["bpp", "value"]}
+            write_table(folder / name, table, columns, **types)
         else:
             # Objects, so that a float is written by repr: the shortest text that reads back.
-            text = chosen.astype(object).to_csv(index=False, lineterminator="\n")
-            write_atomic(folder / name, text.encode())
-    write_json(folder / "rd.json", record)
+            text = table.reindex(columns=list(columns)).astype(object)
+            data = text.to_csv(index=False, lineterminator="\n").encode()
+            write_atomic(folder / name, data)
+    RD.write(folder, record)
     kept = {str(row["picture"]) for row in record["gallery"]["rows"]}
     kept |= {str(picture["reference"]) for picture in record["gallery"]["pictures"]}
     for path in (folder / GALLERY).glob("*.webp"):
         if path.name not in kept:
             path.unlink(missing_ok=True)
-
-
-def _points_schema() -> Any:
-    import pyarrow as pa
-
-    types = {"nbytes": pa.int64(), "bpp": pa.float64(), "value": pa.float64()}
-    return pa.schema([(name, types.get(name, pa.string())) for name in RD_COLUMNS])
 
 
 def load_rd(folder: str | Path) -> StoredRd:
@@ -137,22 +137,7 @@ def load_rd(folder: str | Path) -> StoredRd:
     Raises: RunFolderError where there is none, it is damaged, or of a newer schema.
     """
     folder = Path(folder)
-    path = folder / "rd.json"
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RunFolderError(
-            f"{folder} holds no finished sweep: it has no readable rd.json ({error.strerror}). "
-            "Give the folder that `vaebench rd` wrote, or run the same command to go on."
-        ) from error
-    except ValueError as error:
-        raise RunFolderError(f"{path} is damaged: {error}. Run vaebench rd again.") from error
-    version = record.get("schema_version") if isinstance(record, dict) else None
-    if not isinstance(version, int) or version > RD_SCHEMA_VERSION:
-        raise RunFolderError(
-            f"{path} has schema version {version}, this vaebench reads up to {RD_SCHEMA_VERSION}. "
-            "Install a newer vaebench."
-        )
+    record = RD.read(folder)
     tables = [_read(folder / name, columns) for name, columns in zip(_FILES, _COLUMNS, strict=True)]
     return StoredRd(folder, record, *tables)
 

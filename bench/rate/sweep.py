@@ -11,21 +11,21 @@ from typing import Any
 from ...metrics import DEFAULT_METRICS
 from ..codecs import Codec
 from ..errors import SuiteError, unknown_name
+from ..records import Progress, silent
 from ..scoring.plan import Plan, make_plan
 from ..store.environment import read_environment
 from ..store.lock import writing_folder
-from ..store.run import region_to_json
+from ..store.record import region_to_json
 from ..suite import CodecSpec, Suite
 from .curves import CONFIDENCE, RESAMPLES, delta_tables
 from .gallery import choose_pictures
 from .knobs import KNOBS, Asked, Sweep, plan_sweeps, settled
 from .picture import RdFailure
 from .points import PointCache, read_versions
-from .store import GALLERY, POINTS, RD_SCHEMA_VERSION, StoredRd, load_rd, open_rd_folder, write_rd
+from .store import GALLERY, POINTS, StoredRd, load_rd, open_rd_folder, write_rd
 from .tables import equal_table, point_reasons, point_table, rate_table
 from .workers import PictureResult, PictureWork, Task, measure_pictures
 
-Progress = Callable[[str, int, int], None]
 SEED = 0
 
 
@@ -41,7 +41,7 @@ def rate_distortion(
     asked: Asked | None = None,
     workers: int | None = None,
     command: str = "vaebench.bench.rate.sweep.rate_distortion(...) from Python",
-    progress: Progress = lambda phase, done, total: None,
+    progress: Progress = silent,
     report: Callable[[Path], object] = lambda folder: None,
 ) -> StoredRd:
     """Measure every codec at every setting of its knob on every picture.
@@ -55,7 +55,7 @@ def rate_distortion(
         metrics: by name; the default set where empty.
         anchor: the codec that the deltas are against; JPEG where it is swept, else the first.
         asked: values of the knobs instead of the default ones.
-        workers: processes; None for one a core, at most eight.
+        workers: threads; None for one a core, at most eight.
         report: makes the page in the folder.
     Raises: VaebenchError before anything is measured; afterwards a picture or codec that fails is
         listed and the rest goes on.
@@ -98,7 +98,8 @@ def _sweep(
     results = _measure(task, plan, workers, progress)
     points = point_table(task, plan.found.images, plan.columns)
     progress("Bjøntegaard deltas", 0, 1)
-    columns = [column for column in plan.columns if column.variant not in _missing(plan)]
+    missing = {entry.variant for entry in plan.unavailable}
+    columns = [column for column in plan.columns if column.variant not in missing]
     names = [sweep.spec.name for sweep in sweeps]
     bd, bd_quality = delta_tables(points, columns, names, against, seed=SEED)
     progress("Bjøntegaard deltas", 1, 1)
@@ -165,11 +166,6 @@ def _measure(
     return measure_pictures(task, works, workers, told)
 
 
-def _missing(plan: Plan) -> set[str]:
-    """Return the variants that cannot be computed here at all."""
-    return {entry.variant for entry in plan.unavailable}
-
-
 def _record(
     folder: Path,
     command: str,
@@ -197,7 +193,6 @@ def _record(
         for (variant, why), ids in point_reasons(task, plan.found.images).items()
     ]
     return {
-        "schema_version": RD_SCHEMA_VERSION,
         "name": folder.name,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": command,

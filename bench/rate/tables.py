@@ -9,7 +9,7 @@ import pandas as pd
 
 from ..records import ImageRef, MetricColumn
 from .gallery import EqualRow
-from .picture import OpenedSweep, PictureBench
+from .picture import OpenedSweep
 from .points import Point
 from .store import EQUAL_COLUMNS, RATE_COLUMNS, RD_COLUMNS
 from .workers import Task
@@ -24,8 +24,8 @@ def _points(task: Task, images: Sequence[ImageRef]) -> Iterator[tuple[str, str, 
         opened = OpenedSweep(sweep, info)
         for setting in sweep.settings:
             for image in images:
-                bench = PictureBench(image, (), (), task.cache, task.background)
-                point = task.cache.read(bench.key(opened, setting))
+                key = task.cache.key(opened.identity(setting), image, task.background)
+                point = task.cache.read(key)
                 if point is not None:
                     yield sweep.spec.name, setting, image, point
 

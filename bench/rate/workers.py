@@ -1,29 +1,27 @@
-"""Pictures spread over processes: FLIP holds the interpreter's lock, so threads would wait."""
+"""Pictures spread over threads: codecs and metrics compute without the interpreter's lock."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
-import threading
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from queue import Empty
-from typing import Any
+from queue import SimpleQueue
+from threading import Event, local
 
-from ..errors import VaebenchError
+import torch
+
+from ..codecs.tensors import default_device
 from ..records import CodecInfo, ImageRef, Region
+from ..scoring.plan import open_metrics
 from .gallery import EqualRow, equal_rows, keep_reference
 from .knobs import Sweep
-from .picture import OpenedSweep, PictureBench, RdFailure, default_device, sweep_picture
+from .picture import OPENING, OpenedSweep, PictureBench, RdFailure, sweep_picture
 from .points import PointCache
 
 MOST_WORKERS = 8
-_POLL_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -62,18 +60,16 @@ class Worker:
     """Measures pictures one after the other; codecs and metrics are opened once, when needed."""
 
     def __init__(self, task: Task, told: Callable[[], None]) -> None:
-        from ..scoring.plan import open_metrics
-
         self._task = task
         self._told = told
-        self._metrics = open_metrics(task.metrics, task.weights, default_device(), rounded=True)[0]
+        device = str(default_device())
+        with OPENING:
+            self._metrics = open_metrics(task.metrics, task.weights, device, rounded=True)[0]
         pairs = zip(task.sweeps, task.infos, strict=True)
         self._sweeps = [OpenedSweep(sweep, info) for sweep, info in pairs]
 
     def measure(self, work: PictureWork) -> PictureResult:
         """Return the failures and the gallery's rows of a picture; its points are in the cache."""
-        import torch
-
         task = self._task
         bench = PictureBench(work.image, work.regions, self._metrics, task.cache, task.background)
         folder = task.gallery if work.is_kept else None
@@ -88,51 +84,59 @@ class Worker:
 def measure_pictures(
     task: Task, works: Sequence[PictureWork], workers: int | None, told: Callable[[], None]
 ) -> list[PictureResult]:
-    """Measure all pictures, in processes of their own where there is more than one worker.
+    """Measure all pictures, in threads where there is more than one worker.
 
     Args:
         workers: None for one a core, at most MOST_WORKERS.
-        told: called after each point, by this process.
+        told: called after each point, by this thread.
     Returns: a result for each picture, in their order.
-    Raises: VaebenchError where a process ends early; all points so far are kept.
     """
     count = min(workers or min(available_cores(), MOST_WORKERS), len(works))
     if count <= 1:
         worker = Worker(task, told)
         return [worker.measure(work) for work in works]
-    # Not forked: neither torch's threads nor CUDA survive a fork.
-    context = multiprocessing.get_context("spawn")
-    queue, stop = context.Queue(), context.Event()
-    pool = ProcessPoolExecutor(count, context, _begin, (task, queue, stop))
-    try:
-        with _deaf_children():
-            futures = [pool.submit(_measure, work) for work in works]
-        _follow(futures, queue, told)
-        return [future.result() for future in futures]
-    except BrokenProcessPool as error:
-        raise VaebenchError(
-            f"One of {count} worker processes ended early, for want of memory perhaps. All points "
-            "so far are kept: give the same command again, with --workers 1 if it fails again."
-        ) from error
-    finally:
-        stop.set()
-        pool.shutdown(cancel_futures=True)
+    stop, own = Event(), local()
+    # A point that was measured, or a picture that is done.
+    news: SimpleQueue[Future[PictureResult] | None] = SimpleQueue()
+
+    def tell() -> None:
+        news.put(None)
+        if stop.is_set():
+            raise _Stopped
+
+    def measure(work: PictureWork) -> PictureResult:
+        # Networks and metrics of other packages keep things from call to call: each thread its own.
+        if not hasattr(own, "worker"):
+            own.worker = Worker(task, tell)
+        return own.worker.measure(work)
+
+    with _one_thread_each(), ThreadPoolExecutor(count) as pool:
+        try:
+            futures = [pool.submit(measure, work) for work in works]
+            for future in futures:
+                future.add_done_callback(news.put)
+            left = len(futures)
+            while left:
+                if (done := news.get()) is None:
+                    told()
+                else:
+                    done.result()
+                    left -= 1
+            return [future.result() for future in futures]
+        finally:
+            stop.set()
+            pool.shutdown(cancel_futures=True)
 
 
 @contextmanager
-def _deaf_children() -> Generator[None]:
-    """Keep Ctrl-C, which reaches the whole group, from processes that are started meanwhile.
-
-    They would print a traceback where it came before they are set up.
-    """
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+def _one_thread_each() -> Generator[None]:
+    """Let torch compute in one thread for each that asks it: there is one asking for each core."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        torch.set_num_threads(before)
 
 
 def available_cores() -> int:
@@ -142,54 +146,5 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-def _follow(futures: Sequence[Future[Any]], queue: Any, told: Callable[[], None]) -> None:
-    """Pass on what the workers tell, until all is done or one has failed."""
-    while True:
-        done = all(future.done() for future in futures)
-        failed = any(future.done() and future.exception() for future in futures)
-        try:
-            while True:
-                queue.get(timeout=0 if done else _POLL_S)
-                told()
-        except Empty:
-            if done or failed:
-                return
-
-
 class _Stopped(BaseException):
     """The command was stopped; no codec's failure, so that nothing lists it as one."""
-
-
-_worker: Worker | None = None
-
-
-def _begin(task: Task, queue: Any, stop: Any) -> None:
-    """Set a worker process up."""
-    import torch
-
-    global _worker
-    # Ctrl-C reaches the whole group; the parent alone answers it, and sets `stop`.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    torch.set_num_threads(1)
-
-    def told() -> None:
-        queue.put(1)
-        if stop.is_set():
-            raise _Stopped
-
-    _worker = Worker(task, told)
-
-
-def _measure(work: PictureWork) -> PictureResult:
-    if _worker is None:
-        raise RuntimeError("the worker process was not set up")
-    return _worker.measure(work)
-
-
-def _end_with_parent() -> None:
-    """End this process when its parent was killed: nobody would read its results."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

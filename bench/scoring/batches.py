@@ -15,11 +15,14 @@ import torch
 
 from ..codecs.base import Codec
 from ..errors import first_line
+from ..images.files.png import encode_png
 from ..records import WHOLE, CodecInfo, Encoded, Score, Unavailable
-from ..store.pictures import encode_png, keep_latents, keep_picture
-from ..store.run import picture_path, write_atomic, write_part
+from ..store.atomic import write_atomic
+from ..store.parts import LatentMoments, write_part
+from ..store.pictures import keep_latents, keep_picture
+from ..store.run import picture_path
 from .devices import HostCopies
-from .latent_health import keep_until_end
+from .latent_health import moments_of, posterior_kl, to_part
 from .measure import PictureScores, References, Sheet, empty_score, measure_batch
 from .plan import Plan
 from .reconstruct import Failure, Piece, not_finite, reconstruct_pieces
@@ -203,21 +206,13 @@ def keep_seen(folder: Path, batch: CodecBatch, index: int) -> None:
     if isinstance(answer, Failure):
         return
     name, image_id = found.info.name, found.sheet.image_ids[index]
-    latents = answer.latents
-    if latents is not None:
-        place = answer.index
-        mean, std = (
-            None if values is None else values[place].numpy()
-            for values in (latents.mean, latents.std)
-        )
-        keep_until_end(folder, name, image_id, latents.exact[place].numpy(), mean, std)
     if seen is None:
         return
     keep_picture(folder, name, image_id, seen.levels[index].numpy())
     map_path = picture_path(folder, "maps", name, image_id)
     write_atomic(map_path, encode_png(seen.errors[index].numpy()))
-    if latents is not None:
-        keep_latents(folder, name, image_id, latents.kept[answer.index])
+    if answer.latents is not None:
+        keep_latents(folder, name, image_id, answer.latents.kept[answer.index])
 
 
 def write_parts(folder: Path, plan: Plan, batch: Sequence[Found]) -> list[str]:
@@ -227,6 +222,7 @@ def write_parts(folder: Path, plan: Plan, batch: Sequence[Found]) -> list[str]:
     """
     image_ids = batch[0].sheet.image_ids
     totals = [PictureScores() for _ in image_ids]
+    moments: list[dict[str, LatentMoments]] = [{} for _ in image_ids]
     for found in batch:
         found.copies.wait()
         measured = found.sheet.scores(found.means.tolist())
@@ -239,9 +235,19 @@ def write_parts(folder: Path, plan: Plan, batch: Sequence[Found]) -> list[str]:
             total.scores += _missing(plan, image_id, found.info.name)
             total.scores += _rates(image_id, found, answer)
             total.unavailable += measured[index].unavailable
-    for total, image_id in zip(totals, image_ids, strict=True):
-        write_part(folder, image_id, total.scores, total.unavailable)
+            if answer.latents is not None:
+                moments[index][found.info.name] = _moments(answer.latents, answer.index)
+    for total, own, image_id in zip(totals, moments, image_ids, strict=True):
+        write_part(folder, image_id, total.scores, total.unavailable, own)
     return list(image_ids)
+
+
+def _moments(latents: Latents, place: int) -> LatentMoments:
+    mean, std = (
+        None if values is None else values[place].numpy() for values in (latents.mean, latents.std)
+    )
+    kl_nats = None if mean is None or std is None else posterior_kl(mean, std)
+    return to_part(moments_of(latents.exact[place].numpy(), kl_nats))
 
 
 def _add_failure(total: PictureScores, plan: Plan, image_id: str, codec: str, reason: str) -> None:

@@ -1,32 +1,12 @@
-"""Between the host and a device without waiting: pixels go up once, what was found comes back."""
+"""From a device to the host without waiting; the computer's memory running out told as a GPU's is."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Generator
+from contextlib import contextmanager
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
-
-
-def upload(pictures: Sequence[NDArray[np.uint8]], device: torch.device) -> Tensor:
-    """Return uint8 [H, W, 3] pictures of one size as float32 [N, 3, H, W] in [0, 1].
-
-    They go to the device as bytes, a quarter of what floats are, and are converted there.
-    """
-    levels = to_device(np.stack(pictures), device)
-    return levels.permute(0, 3, 1, 2).float().div_(255).contiguous()
-
-
-def to_device(values: NDArray[Any], device: torch.device) -> Tensor:
-    """Return an array's values on a device, to which they may still be on their way."""
-    tensor = torch.from_numpy(values)
-    if device.type == "cpu":
-        return tensor
-    # From pinned memory alone does a copy leave the host free.
-    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 class HostCopies:
@@ -57,3 +37,20 @@ class HostCopies:
         """Return once all copies are there; from any thread, any number of times."""
         for event in self._events:
             event.synchronize()
+
+
+@contextmanager
+def memory_told() -> Generator[None]:
+    """Raise torch.OutOfMemoryError also where it is the computer's memory that runs out.
+
+    Of that Python says MemoryError, and torch a RuntimeError that only its text tells from others.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except (MemoryError, RuntimeError) as error:
+        told = " ".join(str(error).split())
+        if not isinstance(error, MemoryError) and "DefaultCPUAllocator" not in told:
+            raise
+        raise torch.OutOfMemoryError(told or "the computer's memory ran out") from error

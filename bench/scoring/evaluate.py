@@ -7,42 +7,33 @@ import warnings
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from ..codecs.base import Codec
+from ..codecs.tensors import from_levels
 from ..errors import RunFolderError
-from ..records import REFERENCE, ImageRef
+from ..records import REFERENCE, ImageRef, Progress
+from ..store.parts import finished_images, parts_of
 from ..store.pictures import drop_all_but_worst, keep_picture
-from ..store.record import where_it_began
-from ..store.run import (
-    StoredRun,
-    create_run,
-    finish_run,
-    finished_images,
-    load_run,
-    read_record,
-    write_record,
-)
+from ..store.record import RunRecord, read_record, where_it_began, write_record
+from ..store.run import StoredRun, create_run, finish_run, load_run
 from ..suite import Suite
 from .batches import CodecBatch, Found, keep_seen, no_memory, run_codec, write_parts
 from .decoded import Decoded
-from .devices import upload
 from .latent_health import finish_latents
 from .measure import References, prepare_references
-from .memory import memory_told
+from .devices import memory_told
 from .pipeline import ReadAhead, WriteBehind, file_threads
 from .plan import (
     Plan,
-    Progress,
     make_plan,
-    new_record,
+    record_of,
     refuse_changes,
     scored_images,
 )
@@ -60,7 +51,7 @@ def evaluate(suite: Suite, folder: Path, command: str, progress: Progress) -> St
     """
     decoded = Decoded(suite)
     plan = make_plan(suite, progress, decoded)
-    record = new_record(plan, folder, command)
+    record = record_of(plan, folder, command)
     create_run(folder, record)
     return _score_all(plan, decoded, folder, record, progress)
 
@@ -71,23 +62,22 @@ def resume(folder: Path, progress: Progress) -> StoredRun:
     Raises: RunFolderError where pictures, weights or libraries are no longer those it began with.
     """
     record = read_record(folder)
-    if record["finished"]:
+    if record.finished:
         return load_run(folder)
-    if "timed" in record:
+    if not record.images:
         raise RunFolderError(
             f"Cannot go on with {folder}: it is a speed run, whose cells belong to one session. "
             "Its finished cells are kept; run vaebench speed again for all of them."
         )
-    suite = Suite.create(**record["suite"])
-    decoded = Decoded(suite)
+    decoded = Decoded(record.suite)
     with where_it_began(record):
-        plan = make_plan(suite, progress, decoded)
+        plan = make_plan(record.suite, progress, decoded)
     refuse_changes(folder, record, plan)
     return _score_all(plan, decoded, folder, record, progress)
 
 
 def _score_all(
-    plan: Plan, decoded: Decoded, folder: Path, record: dict[str, Any], progress: Progress
+    plan: Plan, decoded: Decoded, folder: Path, record: RunRecord, progress: Progress
 ) -> StoredRun:
     images = scored_images(plan)
     done = finished_images(folder)
@@ -115,8 +105,9 @@ def _score_all(
     if plan.suite.keep == "worst":
         # Before the run counts as finished: a kill in between must not leave the others behind.
         _drop_all_but_worst(plan, folder)
-    finish_latents(folder, record)
-    finish_run(folder, record)
+    parts = parts_of(folder, scoring.record)
+    latents = finish_latents(folder, scoring.record, parts)
+    finish_run(folder, replace(scoring.record, latents=latents), parts)
     return load_run(folder)
 
 
@@ -129,7 +120,7 @@ class _Scoring:
 
     plan: Plan
     folder: Path
-    record: dict[str, Any]
+    record: RunRecord
     behind: WriteBehind
     finished: deque[str]
     most_px: float = math.inf
@@ -168,7 +159,7 @@ class _Scoring:
             f"memory ran out with {count} pictures of {size} at once; "
             f"the run went on with at most {half} of that size"
         )
-        self.record.setdefault("notes", []).append(note)
+        self.record = replace(self.record, notes=(*self.record.notes, note))
         write_record(self.folder, self.record)
         warnings.warn(note, MemoryWarning, stacklevel=2)
 
@@ -224,7 +215,7 @@ def _prepare(
     regions = [plan.regions[image_id] for image_id in image_ids]
     try:
         with memory_told():
-            uploaded = upload(pixels, torch.device(plan.device))
+            uploaded = from_levels(pixels, torch.device(plan.device))
             return prepare_references(plan.metrics, image_ids, regions, uploaded)
     except torch.OutOfMemoryError as error:
         if len(image_ids) > 1:

@@ -1,19 +1,18 @@
 """What the latents of a run are like: channels, their correlation, posterior, scale, headroom.
 
-A value counts as far out by the mean and deviation of its channel over the whole set, which are
-known only at the end. So each picture's latents wait beside its part until the run ends, and are
-then read twice, picture by picture in the order of run.json: no batch, no order of scoring and no
-kill in between plays a part. Latents are raw, and those of padding are counted: padding up to a
-multiple of the spatial factor leaves no position without a pixel of the picture.
+Each picture's moments are in its part, and are merged at the end in the order of run.json: no
+batch, no order of scoring and no kill in between plays a part. A value counts as far out by the
+mean and deviation of its channel over the whole set, which are known only then, so that share takes
+the latents that a run keeps (`--keep all`). Latents are raw, and those of padding are counted:
+padding up to a multiple of the spatial factor leaves no position without a pixel of the picture.
 """
 
 from __future__ import annotations
 
-import io
 import math
-import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..errors import RunFolderError
-from ..store.run import LATENT_COLUMNS, part_path, write_atomic, write_latents
+from ..store.parts import LatentMoments, Part
+from ..store.record import LatentSummary, RunRecord
+from ..store.run import picture_path
+from ..store.tables import LATENT_COLUMNS, write_latents
 
 OUTLIER_STDS = 4.0
 DEAD_SHARE = 0.1
@@ -33,21 +34,12 @@ Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class PictureLatents:
-    """One picture's raw latents [C, h, w], and each channel's KL divergence, summed, in nats.
-
-    `kl_nats` [C] is None where the encoder gave no posterior.
-    """
-
-    latents: NDArray[Any]
-    kl_nats: Values | None
-
-
-@dataclass(frozen=True)
 class Moments:
     """Of a codec's latents: values to a channel, means [C], scatter [C, C], least and greatest [C].
 
-    `scatter` is the sum over positions of the outer product of the deviations from the mean.
+    `scatter` is the sum over positions of the outer product of the deviations from the mean;
+    `kl_nats` [C] the sum of each channel's divergence from the unit Gaussian, None where the
+    encoder gave no posterior of some picture.
     """
 
     count: int
@@ -55,16 +47,18 @@ class Moments:
     scatter: Values
     low: Values
     high: Values
+    kl_nats: Values | None = None
+    pictures: int = 1
 
 
 @dataclass(frozen=True)
 class LatentHealth:
     """A codec's latents over a set; deviations are divided by the count, not the count less one.
 
-    Of each channel: `mean`, `std`, `low`, `high`, `share_outside` (beyond ±4 std of the mean),
-    `is_dead`, `kl_nats` (mean per element), all [C]; `correlation` [C, C] is NaN where a channel
-    is constant. `eigenvalues` [C] are the covariance's, falling. `all_mean` and `all_std` are over
-    all values of all channels.
+    Of each channel: `mean`, `std`, `low`, `high`, `share_outside` (beyond ±4 std of the mean; None
+    where not all latents were kept), `is_dead`, `kl_nats` (mean per element), all [C];
+    `correlation` [C, C] is NaN where a channel is constant. `eigenvalues` [C] are the covariance's,
+    falling. `all_mean` and `all_std` are over all values of all channels.
     """
 
     pictures: int
@@ -73,7 +67,7 @@ class LatentHealth:
     std: Values
     low: Values
     high: Values
-    share_outside: Values
+    share_outside: Values | None
     is_dead: NDArray[np.bool_]
     correlation: Values
     eigenvalues: Values
@@ -125,12 +119,13 @@ def posterior_kl(mean: NDArray[Any], std: NDArray[Any]) -> Values | None:
     return (0.5 * (mean**2 + variance - 1 - np.log(variance))).sum((1, 2))
 
 
-def moments_of(latents: NDArray[Any]) -> Moments:
+def moments_of(latents: NDArray[Any], kl_nats: Values | None = None) -> Moments:
     """Return the moments of one picture's latents [C, h, w]."""
     values = _rows(latents)
     mean = values.mean(1)
     away = values - mean[:, None]
-    return Moments(values.shape[1], mean, away @ away.T, values.min(1), values.max(1))
+    low, high = values.min(1), values.max(1)
+    return Moments(values.shape[1], mean, away @ away.T, low, high, kl_nats)
 
 
 def merge(one: Moments, other: Moments) -> Moments:
@@ -140,53 +135,73 @@ def merge(one: Moments, other: Moments) -> Moments:
     """
     count = one.count + other.count
     apart = other.mean - one.mean
+    kl_nats = None
+    # A mean over some of the pictures would not be this set's.
+    if one.kl_nats is not None and other.kl_nats is not None:
+        kl_nats = one.kl_nats + other.kl_nats
     return Moments(
         count,
         one.mean + apart * (other.count / count),
         one.scatter + other.scatter + np.outer(apart, apart) * (one.count * other.count / count),
         np.minimum(one.low, other.low),
         np.maximum(one.high, other.high),
+        kl_nats,
+        one.pictures + other.pictures,
     )
 
 
-def measure_latents(read: Callable[[], Iterable[PictureLatents]]) -> LatentHealth | None:
-    """Return the health of a codec's latents; None where there is no picture.
+def to_part(moments: Moments) -> LatentMoments:
+    """Return one picture's moments as its part keeps them."""
+    return LatentMoments(
+        moments.count,
+        moments.mean.tobytes(),
+        moments.scatter.tobytes(),
+        moments.low.tobytes(),
+        moments.high.tobytes(),
+        None if moments.kl_nats is None else moments.kl_nats.tobytes(),
+    )
+
+
+def from_part(kept: LatentMoments) -> Moments:
+    """Return what `to_part` was given."""
+    mean, scatter, low, high = (
+        np.frombuffer(data, np.float64) for data in (kept.mean, kept.scatter, kept.low, kept.high)
+    )
+    kl_nats = None if kept.kl_nats is None else np.frombuffer(kept.kl_nats, np.float64)
+    return Moments(kept.count, mean, scatter.reshape(len(mean), -1), low, high, kl_nats)
+
+
+def measure_latents(moments: Moments, kept: Iterable[NDArray[Any]] | None) -> LatentHealth:
+    """Return the health of a codec's latents.
 
     Args:
-        read: gives the pictures one after the other, in the same order at each of two calls.
+        kept: the latents [C, h, w] of every picture that the moments are of, if they were kept.
     """
-    moments: Moments | None = None
-    kl_sums: list[Values | None] = []
-    for picture in read():
-        own = moments_of(picture.latents)
-        moments = own if moments is None else merge(moments, own)
-        kl_sums.append(picture.kl_nats)
-    if moments is None:
-        return None
     constant = moments.low == moments.high
     # The sums of equal values are rounded, which would leave a constant channel a deviation.
     mean = np.where(constant, moments.low, moments.mean)
     covariance = moments.scatter / moments.count
     covariance[constant, :] = covariance[:, constant] = 0.0
     std = np.sqrt(covariance.diagonal())
-    outside = np.zeros(len(mean))
-    for picture in read():
-        away = np.abs(_rows(picture.latents) - mean[:, None])
-        outside += (away > OUTLIER_STDS * std[:, None]).sum(1)
-    known = [kl for kl in kl_sums if kl is not None]
+    outside = None
+    if kept is not None:
+        far = [
+            (np.abs(_rows(latents) - mean[:, None]) > OUTLIER_STDS * std[:, None]).sum(1)
+            for latents in kept
+        ]
+        outside = np.sum(far, 0) / moments.count
     return LatentHealth(
-        pictures=len(kl_sums),
+        pictures=moments.pictures,
         count=moments.count,
         mean=mean,
         std=std,
         low=moments.low,
         high=moments.high,
-        share_outside=outside / moments.count,
+        share_outside=outside,
         is_dead=(std < DEAD_SHARE * np.median(std)) | constant,
         correlation=_correlation(covariance, std),
         eigenvalues=np.linalg.eigvalsh(covariance)[::-1].clip(min=0.0),
-        # A mean over some of the pictures would not be this set's.
-        kl_nats=np.sum(known, 0) / moments.count if len(known) == len(kl_sums) else None,
+        kl_nats=None if moments.kl_nats is None else moments.kl_nats / moments.count,
         all_mean=float(mean.mean()),
         all_std=math.sqrt(float((std**2).mean() + mean.var())),
     )
@@ -202,58 +217,42 @@ def _correlation(covariance: Values, std: Values) -> Values:
     return np.where(known, (covariance / np.where(known, scale, 1.0)).clip(-1, 1), np.nan)
 
 
-def keep_until_end(
-    folder: Path,
-    codec: str,
-    image_id: str,
-    latents: NDArray[Any],
-    mean: NDArray[Any] | None = None,
-    std: NDArray[Any] | None = None,
-) -> None:
-    """Write a picture's latents [C, h, w] beside its part; the posterior's [C, h, w] if known."""
-    arrays: dict[str, NDArray[Any]] = {"latents": latents}
-    kl_nats = None if mean is None or std is None else posterior_kl(mean, std)
-    if kl_nats is not None:
-        arrays["kl_nats"] = kl_nats
-    sink = io.BytesIO()
-    np.savez(sink, allow_pickle=False, **arrays)
-    write_atomic(_kept_path(folder, codec, image_id), sink.getvalue())
+def finish_latents(
+    folder: Path, record: RunRecord, parts: Sequence[Part]
+) -> tuple[LatentSummary, ...]:
+    """Write latents.parquet; return what is told of each codec as a whole.
 
-
-def finish_latents(folder: Path, record: dict[str, Any]) -> None:
-    """Write latents.parquet, and into the record what is told of each codec as a whole.
-
-    To be called once all parts are there and before `finish_run` removes them.
+    Args:
+        parts: of all pictures, in the order of the record.
     """
     frames: list[pd.DataFrame] = []
-    record["latents"] = []
-    for codec in (str(info["name"]) for info in record["codecs"]):
-        health = measure_latents(lambda codec=codec: _kept(folder, record, codec))
-        if health is not None:
+    summaries: list[LatentSummary] = []
+    for codec in (info.name for info in record.codecs):
+        own = {
+            part.image_id: from_part(part.latents[codec]) for part in parts if codec in part.latents
+        }
+        if own:
+            health = measure_latents(reduce(merge, own.values()), _kept(folder, codec, own))
             frames.append(_table(codec, health))
-            record["latents"].append(_summary(codec, health))
+            summaries.append(_summary(codec, health))
     if frames:
         write_latents(folder, pd.concat(frames, ignore_index=True))
+    return tuple(summaries)
 
 
-def _kept(folder: Path, record: dict[str, Any], codec: str) -> Iterator[PictureLatents]:
-    """Yield a codec's latents in the order of the record's pictures."""
-    for image in record["images"]:
-        path = _kept_path(folder, codec, image["image_id"])
-        if not path.is_file():
-            continue
+def _kept(folder: Path, codec: str, own: dict[str, Moments]) -> list[NDArray[Any]] | None:
+    """Return a codec's kept latents; None where some are not there, or not what was measured."""
+    found: list[NDArray[Any]] = []
+    for image_id, moments in own.items():
+        path = picture_path(folder, "latents", codec, image_id, ".npy")
         try:
-            with np.load(path, allow_pickle=False) as arrays:
-                yield PictureLatents(arrays["latents"], arrays.get("kl_nats"))
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise RunFolderError(
-                f"Cannot read the latents of {image['image_id']} in {path}: {error}. "
-                "Make the run again."
-            ) from error
-
-
-def _kept_path(folder: Path, codec: str, image_id: str) -> Path:
-    return part_path(folder, image_id, f"-{codec}.npz")
+            latents = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError):
+            return None
+        if latents.ndim != 3 or not np.array_equal(_rows(latents).mean(1), moments.mean):
+            return None
+        found.append(latents)
+    return found
 
 
 def _table(codec: str, health: LatentHealth) -> pd.DataFrame:
@@ -266,7 +265,7 @@ def _table(codec: str, health: LatentHealth) -> pd.DataFrame:
         "std": health.std,
         "min": health.low,
         "max": health.high,
-        "share_outside_4std": health.share_outside,
+        "share_outside_4std": math.nan if health.share_outside is None else health.share_outside,
         "is_dead": health.is_dead,
         "kl_nats": [math.nan] * channels if health.kl_nats is None else health.kl_nats,
         "correlation": list(health.correlation),
@@ -274,18 +273,18 @@ def _table(codec: str, health: LatentHealth) -> pd.DataFrame:
     return pd.DataFrame(columns, columns=pd.Index(LATENT_COLUMNS))
 
 
-def _summary(codec: str, health: LatentHealth) -> dict[str, Any]:
+def _summary(codec: str, health: LatentHealth) -> LatentSummary:
     kl = None if health.kl_nats is None else float(health.kl_nats.sum())
-    return {
-        "codec": codec,
-        "pictures": health.pictures,
-        "mean": health.all_mean,
-        "std": health.all_std,
-        "suggested_scaling_factor": health.suggested_scaling_factor,
-        "effective_channels": health.effective_channels,
-        "eigenvalues": health.eigenvalues.tolist(),
-        "kl_nats_per_picture": None if kl is None else kl * health.count / health.pictures,
-        "kl_nats_per_element": None if kl is None else kl / len(health.mean),
-        "max_abs": health.max_abs,
-        "fp16_headroom": health.fp16_headroom,
-    }
+    return LatentSummary(
+        codec=codec,
+        pictures=health.pictures,
+        mean=health.all_mean,
+        std=health.all_std,
+        suggested_scaling_factor=health.suggested_scaling_factor,
+        effective_channels=health.effective_channels,
+        eigenvalues=tuple(health.eigenvalues.tolist()),
+        kl_nats_per_picture=None if kl is None else kl * health.count / health.pictures,
+        kl_nats_per_element=None if kl is None else kl / len(health.mean),
+        max_abs=health.max_abs,
+        fp16_headroom=health.fp16_headroom,
+    )

@@ -14,11 +14,11 @@ import numpy as np
 import torch
 
 from ...metrics import Metric, MetricError
+from ..codecs.tensors import to_device
 from ..errors import first_line
 from ..images.regions import region_mask
 from ..records import WHOLE, MetricColumn, Region, Score, Unavailable
-from .devices import to_device
-from .memory import memory_told
+from .devices import memory_told
 
 if TYPE_CHECKING:
     from torch import Tensor

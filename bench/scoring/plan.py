@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import cache, partial
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-import torch
 
 from ...metrics import (
     DEFAULT_METRICS,
@@ -18,21 +14,16 @@ from ...metrics import (
     describe_metric,
     open_metric,
 )
-from ..codecs import open_codec
-from ..codecs.base import Codec
-from ..codecs.pca import set_to_fit_on
+from ..codecs import Codec, Unfitted, open_unfitted
+from ..codecs.tensors import default_device
 from ..errors import ImageError, RegionError, RunFolderError, SuiteError
 from ..images.find import ImageSet, find_images
 from ..images.regions import fit_region, read_regions
-from ..records import ImageRef, MetricColumn, Region, Unavailable
+from ..records import ImageRef, MetricColumn, Progress, Region, Unavailable
 from ..store.environment import read_environment
-from ..store.record import empty_record
-from ..store.run import region_to_json
+from ..store.record import ErrorMap, RunRecord, new_record
 from ..suite import Suite
 from .decoded import Decoded
-
-Progress = Callable[[str, int, int], None]
-"""Told the phase, how much of it is done and the total."""
 
 
 @dataclass(frozen=True)
@@ -74,21 +65,23 @@ def make_plan(suite: Suite, progress: Progress, decoded: Decoded | None = None) 
     Raises: VaebenchError naming the first thing that cannot be had.
     """
     decoded = decoded or Decoded(suite)
-    find = cache(partial(_find, suite, progress, decoded))
     # Codecs first: reading the pictures can take minutes, and is not lost time where one is bad.
-    codecs: list[Codec] = []
-    with set_to_fit_on(lambda: map(decoded.read, find().images)):
-        for spec in suite.codecs:
-            progress("opening codecs", len(codecs), len(suite.codecs))
-            codecs.append(open_codec(spec.name, spec.source, spec.settings))
-    progress("opening codecs", len(codecs), len(suite.codecs))
-    found = find()
+    opened: list[Codec | Unfitted] = []
+    for spec in suite.codecs:
+        progress("opening codecs", len(opened), len(suite.codecs))
+        opened.append(open_unfitted(spec.name, spec.source, spec.settings))
+    progress("opening codecs", len(opened), len(suite.codecs))
+    found = _find(suite, progress, decoded)
+    codecs = tuple(
+        codec.fitted(map(decoded.read, found.images)) if isinstance(codec, Unfitted) else codec
+        for codec in opened
+    )
     regions, unused = _place_regions(suite, found.images)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = str(default_device())
     metrics, columns, unavailable = open_metrics(
         suite.metrics or DEFAULT_METRICS, suite.weights, device, suite.rounding == "8bit"
     )
-    return Plan(suite, found, regions, unused, tuple(codecs), metrics, columns, unavailable, device)
+    return Plan(suite, found, regions, unused, codecs, metrics, columns, unavailable, device)
 
 
 def open_metrics(
@@ -114,49 +107,47 @@ def open_metrics(
     return tuple(metrics), tuple(columns), tuple(unavailable)
 
 
-def new_record(plan: Plan, folder: Path, command: str) -> dict[str, Any]:
+def record_of(plan: Plan, folder: Path, command: str) -> RunRecord:
     """Return run.json of a run that begins: protocol, provenance, environment."""
-    return {
-        **empty_record(plan.suite, folder, command),
-        "images": [asdict(_as_scored(image, plan.suite)) for image in plan.found.images],
-        "skipped": [asdict(image) for image in plan.found.skipped],
-        "regions": _regions_to_json(plan),
-        "unused_regions": list(plan.unused_regions),
-        "codecs": [asdict(codec.info) for codec in plan.codecs],
-        "metrics": [asdict(column) for column in plan.columns],
-        "unavailable": [asdict(entry) for entry in plan.unavailable],
-        "error_map": {
-            "metric": plan.map_column.name,
-            "variant": plan.map_column.variant,
-            "unit": plan.map_column.unit,
-            "max": 1.0,
-        },
-    }
+    column = plan.map_column
+    return new_record(
+        plan.suite,
+        folder,
+        command,
+        images=tuple(scored_images(plan)),
+        skipped=plan.found.skipped,
+        regions=_regions(plan),
+        unused_regions=plan.unused_regions,
+        codecs=tuple(codec.info for codec in plan.codecs),
+        metrics=plan.columns,
+        unavailable=plan.unavailable,
+        error_map=ErrorMap(column.name, column.variant, column.unit, 1.0),
+    )
 
 
-def refuse_changes(folder: Path, record: dict[str, Any], plan: Plan) -> None:
+def refuse_changes(folder: Path, record: RunRecord, plan: Plan) -> None:
     """Refuse to go on with a run whose numbers would mix.
 
     Raises: RunFolderError where pictures, regions, weights, metrics or libraries have changed.
     """
-    before = {image["image_id"]: image["sha256"] for image in record["images"]}
+    before = {image.image_id: image.sha256 for image in record.images}
     now = {image.image_id: image.sha256 for image in plan.found.images}
     differ = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
     changes = [f"{differ[0]} was changed, added or removed"] if differ else []
-    if record["regions"] != _regions_to_json(plan):
+    if record.regions != _regions(plan):
         changes.append("the regions were changed")
     changes += [
         f"{codec.info.name} has other weights"
-        for old, codec in zip(record["codecs"], plan.codecs, strict=True)
-        if old["weights_sha256"] != codec.info.weights_sha256
+        for old, codec in zip(record.codecs, plan.codecs, strict=True)
+        if old.weights_sha256 != codec.info.weights_sha256
     ]
-    environment = asdict(read_environment())
+    environment = read_environment()
     changes += [
-        f"{key} was {record['environment'][key]} and is {environment[key]}"
+        f"{key} was {getattr(record.environment, key)} and is {getattr(environment, key)}"
         for key in ("device", "torch", "diffusers", "vaebench")
-        if record["environment"][key] != environment[key]
+        if getattr(record.environment, key) != getattr(environment, key)
     ]
-    missing = {entry["variant"] for entry in record["unavailable"] if not entry["codec"]}
+    missing = {entry.variant for entry in record.unavailable if not entry.codec}
     if missing != {entry.variant for entry in plan.unavailable}:
         changes.append("other metrics are available")
     if changes:
@@ -214,8 +205,8 @@ def _place_regions(
     return regions, tuple(unused)
 
 
-def _regions_to_json(plan: Plan) -> list[dict[str, Any]]:
-    return [region_to_json(region) for entry in plan.regions.values() for region in entry]
+def _regions(plan: Plan) -> tuple[Region, ...]:
+    return tuple(region for entry in plan.regions.values() for region in entry)
 
 
 def _as_scored(image: ImageRef, suite: Suite) -> ImageRef:

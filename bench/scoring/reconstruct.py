@@ -88,15 +88,13 @@ def reconstruct_pieces(
         return
     padded = reflect_pad(pixels, codec.info.multiple_px)
     try:
-        encoded = codec.encode(padded)
-        decoded = codec.decode(encoded)
+        piece = decode_piece(codec, codec.encode(padded), pixels)
     except (VaebenchError, RuntimeError, ValueError, OSError) as error:
         if len(pixels) > 1 and halve and isinstance(error, torch.OutOfMemoryError):
             raise
         failure = Failure(f"{codec.info.name} failed: {first_line(error)}")
     else:
-        decoded = decoded.to(pixels.device)[..., : pixels.shape[2], : pixels.shape[3]]
-        yield Piece(decoded, encoded, _finite(encoded.latents, decoded))
+        yield piece
         return
     # Out here the error, and with it the memory that it kept from the next try, is gone.
     if len(pixels) == 1:
@@ -104,6 +102,15 @@ def reconstruct_pieces(
     else:
         for picture in pixels.split(1):
             yield from reconstruct_pieces(codec, picture)
+
+
+def decode_piece(codec: Codec, encoded: Encoded, pixels: Tensor) -> Piece:
+    """Decode pictures, as large as their originals [N, 3, H, W] and on their device.
+
+    Raises: what the codec raises.
+    """
+    decoded = codec.decode(encoded).to(pixels.device)[..., : pixels.shape[2], : pixels.shape[3]]
+    return Piece(decoded, encoded, _finite(encoded.latents, decoded))
 
 
 def not_finite(info: CodecInfo, latents_finite: bool, pixels_finite: bool) -> Failure | None:

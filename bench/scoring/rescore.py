@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,14 +13,16 @@ import torch
 from numpy.typing import NDArray
 
 from ...metrics import Metric
+from ..codecs.tensors import default_device, from_levels
 from ..errors import ImageError, RunFolderError
 from ..images.pixels import read_pixels
-from ..records import MetricColumn, Score, Unavailable
-from ..store.run import SCORE_COLUMNS, StoredRun, load_run, write_record, write_scores
-from .devices import upload
+from ..records import ImageRef, MetricColumn, Progress, Score, Unavailable
+from ..store.record import write_record
+from ..store.run import StoredRun, load_run
+from ..store.tables import SCORE_COLUMNS, write_scores
 from .measure import References, empty_score, prepare_references, score_batch
 from .pipeline import ReadAhead, file_threads
-from .plan import Progress, open_metrics
+from .plan import open_metrics
 
 
 def add_metrics(
@@ -34,28 +35,28 @@ def add_metrics(
     Raises: RunFolderError where the run is not finished.
     """
     record = run.record
-    if not record["finished"]:
+    if not record.finished:
         raise RunFolderError(
             f"{run.folder} is not finished. Go on with it first: "
             f"vaebench run --resume {shlex.quote(str(run.folder))}"
         )
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = str(default_device())
     metrics, columns, missing = open_metrics(names, weights, device, rounded=True)
     scores: list[Score] = []
     unavailable = list(missing)
-    images = record["images"]
+    images = record.images
     batches = [[image] for image in images]
     with ReadAhead(lambda image: _read(run, image), batches, file_threads(device)) as ahead:
         for done, ((image,), (kept,)) in enumerate(ahead):
             progress("scoring", done, len(images))
-            image_id = image["image_id"]
+            image_id = image.image_id
             with torch.inference_mode():
                 rows, reasons = _score_picture(run, image_id, kept, metrics, device)
             scores += rows
             unavailable += reasons
             scores += [
-                empty_score(image_id, codec["name"], column)
-                for codec in record["codecs"]
+                empty_score(image_id, codec.name, column)
+                for codec in record.codecs
                 for column in columns
                 if any(entry.variant == column.variant for entry in missing)
             ]
@@ -76,25 +77,26 @@ class _Kept:
     reconstructions: dict[str, Pixels]
 
 
-def _read(run: StoredRun, image: dict[str, Any]) -> _Kept:
-    image_id = image["image_id"]
-    names = [str(codec["name"]) for codec in run.record["codecs"]]
+def _read(run: StoredRun, image: ImageRef) -> _Kept:
     return _Kept(
-        _pixels(run, image, run.reference_path(image_id)),
-        {name: _pixels(run, image, run.reconstruction_path(name, image_id)) for name in names},
+        _pixels(run, image, run.reference_path(image.image_id)),
+        {
+            codec.name: _pixels(run, image, run.reconstruction_path(codec.name, image.image_id))
+            for codec in run.record.codecs
+        },
     )
 
 
-def _pixels(run: StoredRun, image: dict[str, Any], path: Path | None) -> Pixels:
+def _pixels(run: StoredRun, image: ImageRef, path: Path | None) -> Pixels:
     if path is None:
-        return f"its pictures were not kept (--keep {run.record['suite']['keep']})"
+        return f"its pictures were not kept (--keep {run.record.suite.keep})"
     where = path.relative_to(run.folder).as_posix()
     try:
         rgb, notes = read_pixels(path)
     except ImageError as error:
         return f"{where} is damaged: {error}"
     height, width = rgb.shape[:2]
-    expected = (image["width_px"], image["height_px"])
+    expected = (image.width_px, image.height_px)
     if (width, height) != expected:
         return f"{where} is damaged: it has {width}x{height} px, not {expected[0]}x{expected[1]}"
     # What a run writes needs no conversion.
@@ -118,9 +120,9 @@ def _score_picture(
                 unavailable.append(Unavailable(metric.name, variant, reason, image_id, name))
             continue
         if references is None:
-            reference = upload([kept.reference], torch.device(device))
+            reference = from_levels([kept.reference], torch.device(device))
             references = prepare_references(metrics, [image_id], [regions], reference)
-        reconstruction = upload([pixels], references.pixels.device)
+        reconstruction = from_levels([pixels], references.pixels.device)
         picture = score_batch(metrics, references, name, reconstruction, rounded=True)[0]
         scores += picture.scores
         unavailable += picture.unavailable
@@ -138,12 +140,10 @@ def _replace(
     kept = run.scores[~run.scores["variant"].isin(list(variants))]
     added = pd.DataFrame([asdict(score) for score in scores], columns=pd.Index(SCORE_COLUMNS))
     frames = [frame for frame in (kept, added.astype({"value": "float64"})) if len(frame)]
-    record = run.record
-    record["metrics"] = [entry for entry in record["metrics"] if entry["variant"] not in variants]
-    record["metrics"] += [asdict(column) for column in columns]
-    record["unavailable"] = [
-        entry for entry in record["unavailable"] if entry["variant"] not in variants
-    ]
-    record["unavailable"] += [asdict(entry) for entry in unavailable]
+    others = [column for column in run.record.metrics if column.variant not in variants]
+    reasons = [entry for entry in run.record.unavailable if entry.variant not in variants]
     write_scores(run.folder, pd.DataFrame(pd.concat(frames, ignore_index=True)))
-    write_record(run.folder, record)
+    write_record(
+        run.folder,
+        replace(run.record, metrics=(*others, *columns), unavailable=(*reasons, *unavailable)),
+    )

@@ -8,6 +8,7 @@ import os
 import re
 from contextlib import suppress
 from pathlib import Path
+from threading import get_ident
 from typing import Any
 
 from ..errors import VaebenchError
@@ -23,7 +24,9 @@ def write_atomic(path: Path, data: bytes) -> None:
     promise what was written before (its pictures).
     """
     _make_folder(path.parent)
-    temporary = path.with_name(f".{os.getpid()}-{hash(path.name) & 0xFFFFFF:x}.tmp")
+    # Of two threads that write one file, each has its own.
+    number = hash((get_ident(), path.name)) & 0xFFFFFF
+    temporary = path.with_name(f".{os.getpid()}-{number:x}.tmp")
     try:
         with temporary.open("wb") as file:
             file.write(data)

@@ -11,8 +11,6 @@ from pathlib import Path
 from ..records import Environment
 
 LIBRARIES = (
-    "accelerate",
-    "flip-evaluator",
     "lpips",
     "numpy",
     "pandas",
@@ -37,18 +35,19 @@ def read_environment() -> Environment:
         else None,
         cuda=torch.version.cuda if cuda else None,
         torch=torch.__version__,
-        diffusers=_version("diffusers") or "absent",
-        vaebench=_version("vaebench") or "not installed",
+        diffusers=version_of("diffusers") or "absent",
+        vaebench=version_of("vaebench") or "not installed",
         python=platform.python_version(),
         platform=platform.platform(terse=True),
         cpu=_cpu_model(),
         threads=torch.get_num_threads(),
         git=git_revision(Path(__file__).resolve().parents[2]),
-        libraries={name: version for name in LIBRARIES if (version := _version(name))},
+        libraries={name: version for name in LIBRARIES if (version := version_of(name))},
     )
 
 
-def _version(distribution: str) -> str | None:
+def version_of(distribution: str) -> str | None:
+    """Return the version of an installed distribution; None where it is not there."""
     try:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:

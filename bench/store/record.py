@@ -1,179 +1,177 @@
-"""run.json, what a run is: written with a checksum, checked whenever it is read."""
+"""run.json, what a run is: a typed record, written with a checksum, checked when it is read."""
 
 from __future__ import annotations
 
+import base64
 import json
 import secrets
 import shlex
 from collections.abc import Generator
 from contextlib import chdir, contextmanager, nullcontext
-from dataclasses import asdict
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import AwareDatetime, Base64Bytes, BaseModel, Field, ValidationError
+from pydantic import AwareDatetime, ConfigDict, TypeAdapter, ValidationError
 
-from ..errors import RunFolderError
-from ..records import CodecInfo, Environment, ImageRef, MetricColumn, SkippedImage, Unavailable
+from ..errors import RunFolderError, reason_of
+from ..records import (
+    CodecInfo,
+    Environment,
+    ImageRef,
+    MetricColumn,
+    Region,
+    SkippedImage,
+    Unavailable,
+)
 from ..suite import Suite
 from .atomic import is_leftover
 from .environment import read_environment
 from .lock import LOCK_NAME
-from .sealed import SEAL, opened, read_json, write_sealed
+from .sealed import RecordFile
 
-SCHEMA_VERSION = 1
-
-
-class _Region(BaseModel):
-    image_id: str
-    name: str = Field(min_length=1)
-    kind: str = Field(min_length=1)
-    box_px: tuple[int, int, int, int]
-    mask: Base64Bytes | None
+RUN = RecordFile("run.json", 1, "run folder", "vaebench run", "Make the run again.")
 
 
-class _ErrorMap(BaseModel):
+@dataclass(frozen=True)
+class ErrorMap:
+    """What the kept error maps are of; 255 in a map stands for `max`."""
+
     metric: str
     variant: str
     unit: str
-    max: float = Field(gt=0)
+    max: float
 
 
-class _Latents(BaseModel):
+@dataclass(frozen=True)
+class LatentSummary:
+    """What is told of a codec's latents as a whole; None where it cannot be had."""
+
     codec: str
     pictures: int
     mean: float | None
     std: float | None
     suggested_scaling_factor: float | None
     effective_channels: float | None
-    eigenvalues: list[float]
+    eigenvalues: tuple[float, ...]
     kl_nats_per_picture: float | None
     kl_nats_per_element: float | None
     max_abs: float | None
     fp16_headroom: float | None
 
 
-class _Record(BaseModel):
-    """What run.json of a run before the checksum must hold, down to each field's type."""
+@dataclass(frozen=True)
+class RunRecord:
+    """What a run is: what was asked, of which pictures, by which codecs, where, and how it went.
+
+    `images` have the size at which they are scored. `unavailable` holds every reason of a null
+    value, `notes` what a reader must know of how the run went; `timed` says whether its timings are
+    there. `working_folder` is what relative paths of the suite are relative to.
+    """
+
+    # A region's mask is bytes, in JSON base64.
+    __pydantic_config__ = ConfigDict(
+        ser_json_bytes="base64", val_json_bytes="base64", ser_json_inf_nan="constants"
+    )
 
     run_id: str
     name: str
     created: AwareDatetime
-    finished: bool
     command: str
+    working_folder: str | None
     suite: Suite
     environment: Environment
-    images: list[ImageRef]
-    skipped: list[SkippedImage]
-    regions: list[_Region]
-    unused_regions: list[str]
-    codecs: list[CodecInfo]
-    metrics: list[MetricColumn]
-    unavailable: list[Unavailable]
-    error_map: _ErrorMap | None
-    notes: list[str] = []
-    latents: list[_Latents] = []
+    finished: bool = False
+    images: tuple[ImageRef, ...] = ()
+    skipped: tuple[SkippedImage, ...] = ()
+    regions: tuple[Region, ...] = ()
+    unused_regions: tuple[str, ...] = ()
+    codecs: tuple[CodecInfo, ...] = ()
+    metrics: tuple[MetricColumn, ...] = ()
+    unavailable: tuple[Unavailable, ...] = ()
+    error_map: ErrorMap | None = None
+    notes: tuple[str, ...] = ()
+    latents: tuple[LatentSummary, ...] = ()
     timed: bool = False
-    working_folder: str | None = None
 
 
-_GROWN = {"suite", "environment", "images", "codecs", "unavailable"}
-"""What has fields that older runs do not have."""
+@cache
+def _schema() -> TypeAdapter[RunRecord]:
+    return TypeAdapter(RunRecord)
+
+
+def new_record(suite: Suite, folder: Path, command: str, **fields: Any) -> RunRecord:
+    """Return the record of a run that begins now and here, with further fields of RunRecord."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    return RunRecord(
+        run_id=f"{now:%Y%m%dT%H%M%SZ}-{folder.name}-{secrets.token_hex(3)}",
+        name=folder.name,
+        created=now,
+        command=command,
+        working_folder=str(Path.cwd()).encode("utf-8", "backslashreplace").decode(),
+        suite=suite,
+        environment=read_environment(),
+        **fields,
+    )
 
 
 def record_path(folder: Path) -> Path:
     """Return where a run's run.json is."""
-    return folder / "run.json"
+    return RUN.path(folder)
 
 
-def empty_record(suite: Suite, folder: Path, command: str) -> dict[str, Any]:
-    """Return run.json of a run without pictures, metrics and codecs."""
-    now = datetime.now(UTC)
-    lists = ("images", "skipped", "regions", "unused_regions", "codecs", "metrics", "unavailable")
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "run_id": f"{now:%Y%m%dT%H%M%SZ}-{folder.name}-{secrets.token_hex(3)}",
-        "name": folder.name,
-        "created": now.isoformat(timespec="seconds"),
-        "finished": False,
-        "command": command,
-        "working_folder": str(Path.cwd()).encode("utf-8", "backslashreplace").decode(),
-        "suite": suite.model_dump(),
-        "environment": asdict(read_environment()),
-        **{name: [] for name in lists},
-        "error_map": None,
-    }
-
-
-@contextmanager
-def where_it_began(record: dict[str, Any]) -> Generator[None]:
-    """Work in the folder to which a suite's paths are relative, where it is still there."""
-    folder = record.get("working_folder")
-    with chdir(folder) if folder is not None and Path(folder).is_dir() else nullcontext():
-        yield
-
-
-def write_record(folder: Path, record: dict[str, Any]) -> None:
+def write_record(folder: Path, record: RunRecord) -> None:
     """Write run.json."""
-    write_sealed(record_path(folder), {key: record[key] for key in record if key != SEAL})
+    RUN.write(folder, _schema().dump_python(record, mode="json", warnings="error"))
 
 
-def read_record(folder: Path) -> dict[str, Any]:
+def read_record(folder: Path) -> RunRecord:
     """Return run.json of a run folder.
 
     Raises: RunFolderError where there is none, it is damaged, or of a newer schema.
     """
-    path = record_path(folder)
-    try:
-        record = read_json(path)
-    except OSError as error:
-        raise RunFolderError(_no_record(folder, error)) from error
-    except ValueError as error:
-        raise RunFolderError(f"{path} is damaged: {error}. Make the run again.") from error
-    version = record.get("schema_version") if isinstance(record, dict) else None
-    if not isinstance(version, int) or version > SCHEMA_VERSION:
+    if not record_path(folder).is_file() and _is_before_its_record(folder):
         raise RunFolderError(
-            f"{path} has schema version {version}, this vaebench reads up to {SCHEMA_VERSION}. "
-            "Install a newer vaebench."
+            f"{folder} is no run folder yet: its run was stopped before it began to score. "
+            f"Start it again with --out {shlex.quote(str(folder))}."
         )
-    if SEAL not in record:
-        return _checked(path, record)
+    fields = RUN.read(folder)
     try:
-        return opened(record)
-    except ValueError as error:
+        return _schema().validate_json(json.dumps(fields), strict=True)
+    except ValidationError as error:
         raise RunFolderError(
-            f"{path} is damaged, or was changed by hand: {error}. Restore it, or make the run "
-            f"again; where you changed it, take its last field, {SEAL}, out."
+            f"{record_path(folder)} is damaged: {reason_of(error)}. Make the run again."
         ) from error
 
 
-def is_before_its_record(path: Path) -> bool:
+def may_stand_before_a_record(path: Path) -> bool:
     """Return whether a file may be in the folder of a run that is yet to be written."""
     return path.name == LOCK_NAME or is_leftover(path)
 
 
-def _checked(path: Path, record: dict[str, Any]) -> dict[str, Any]:
-    """Return a record without a checksum, with the defaults of what has been added since."""
-    try:
-        known = _Record.model_validate_json(json.dumps(record), strict=True)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"])) or "it"
-        raise RunFolderError(
-            f"{path} is damaged: {where}: {first['msg'].rstrip('.').lower()}. Make the run again."
-        ) from error
-    return {**record, **known.model_dump(mode="json", include=_GROWN)}
-
-
-def _no_record(folder: Path, error: OSError) -> str:
+def _is_before_its_record(folder: Path) -> bool:
     left = list(folder.iterdir()) if folder.is_dir() else []
-    if left and all(map(is_before_its_record, left)):
-        return (
-            f"{folder} is no run folder yet: its run was stopped before it began to score. "
-            f"Start it again with --out {shlex.quote(str(folder))}."
-        )
-    return (
-        f"{folder} is no run folder: it has no readable run.json ({error.strerror}). "
-        "Give the folder that `vaebench run` wrote."
-    )
+    return bool(left) and all(map(may_stand_before_a_record, left))
+
+
+@contextmanager
+def where_it_began(record: RunRecord) -> Generator[None]:
+    """Work in the folder to which a suite's paths are relative, where it is still there."""
+    folder = record.working_folder
+    with chdir(folder) if folder is not None and Path(folder).is_dir() else nullcontext():
+        yield
+
+
+def region_to_json(region: Region) -> dict[str, Any]:
+    """Return a region as JSON-ready values; the mask in base64."""
+    mask = None if region.mask is None else base64.b64encode(region.mask).decode()
+    return {**vars(region), "box_px": list(region.box_px), "mask": mask}
+
+
+def region_from_json(entry: dict[str, Any]) -> Region:
+    """Return the region that `region_to_json` wrote."""
+    mask = None if entry["mask"] is None else base64.b64decode(entry["mask"])
+    x0, y0, x1, y1 = entry["box_px"]
+    return Region(entry["image_id"], entry["name"], entry["kind"], (x0, y0, x1, y1), mask)

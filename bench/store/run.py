@@ -6,87 +6,36 @@ finished picture leaves one JSON part; the last step gathers the parts into `sco
 
 from __future__ import annotations
 
-import base64
-import json
 import re
 import shlex
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path, PurePath
-from typing import Any
 
 import pandas as pd
 
 from ..errors import RunFolderError
-from ..records import REFERENCE, Region
+from ..records import REFERENCE, Region, Unavailable
 from ..suite import Suite
-from .atomic import remove_leftovers, write_atomic, write_json
-from .parts import (
-    RunFolderWarning,
-    finished_images,
-    part_path,
-    read_parts,
-    remove_parts,
-    write_part,
+from .atomic import remove_leftovers
+from .parts import Part, parts_of, remove_parts, scores_of
+from .record import (
+    RunRecord,
+    may_stand_before_a_record,
+    read_record,
+    record_path,
+    write_record,
 )
-from .record import SCHEMA_VERSION, is_before_its_record, read_record, record_path, write_record
 from .tables import (
     LATENT_COLUMNS,
     SCORE_COLUMNS,
     TIMING_COLUMNS,
     TREND_COLUMNS,
     read_table,
-    write_latents,
     write_scores,
-    write_timings,
-    write_trend,
 )
-
-__all__ = [
-    "LATENT_COLUMNS",
-    "SCHEMA_VERSION",
-    "SCORE_COLUMNS",
-    "TIMING_COLUMNS",
-    "TREND_COLUMNS",
-    "RunFolderWarning",
-    "StoredRun",
-    "clean_up",
-    "create_run",
-    "default_folder",
-    "finish_run",
-    "finished_images",
-    "load_run",
-    "new_folder",
-    "part_path",
-    "picture_path",
-    "read_record",
-    "refuse_used_folder",
-    "region_from_json",
-    "region_to_json",
-    "write_atomic",
-    "write_json",
-    "write_latents",
-    "write_part",
-    "write_record",
-    "write_scores",
-    "write_timings",
-    "write_trend",
-]
-
-
-def region_to_json(region: Region) -> dict[str, Any]:
-    """Return a region as JSON-ready values; the mask in base64."""
-    mask = None if region.mask is None else base64.b64encode(region.mask).decode()
-    return {**asdict(region), "box_px": list(region.box_px), "mask": mask}
-
-
-def region_from_json(entry: dict[str, Any]) -> Region:
-    """Return the region that `region_to_json` wrote."""
-    mask = None if entry["mask"] is None else base64.b64decode(entry["mask"])
-    x0, y0, x1, y1 = entry["box_px"]
-    return Region(entry["image_id"], entry["name"], entry["kind"], (x0, y0, x1, y1), mask)
 
 
 def picture_path(folder: Path, room: str, codec: str, image_id: str, suffix: str = ".png") -> Path:
@@ -116,7 +65,7 @@ class StoredRun:
     """
 
     folder: Path
-    record: dict[str, Any]
+    record: RunRecord
     scores: pd.DataFrame
 
     @cached_property
@@ -133,30 +82,31 @@ class StoredRun:
     def latents(self) -> pd.DataFrame:
         """One row a channel of each codec with latents: LATENT_COLUMNS; without rows in old runs.
 
-        What is told of a codec as a whole is in `record["latents"]`.
+        What is told of a codec as a whole is in `record.latents`.
         """
         return read_table(self.folder / "latents.parquet", LATENT_COLUMNS)
 
     @cached_property
     def images(self) -> pd.DataFrame:
         """One row a scored picture: image_id, image_set, path, sha256, size as scored, notes."""
-        return pd.DataFrame(self.record["images"])
+        return pd.DataFrame([vars(image) for image in self.record.images])
 
     @cached_property
     def codecs(self) -> pd.DataFrame:
         """One row a codec: the fields of CodecInfo."""
-        return pd.DataFrame(self.record["codecs"])
+        return pd.DataFrame([asdict(info) for info in self.record.codecs])
 
-    @cached_property
+    @property
     def regions(self) -> tuple[Region, ...]:
         """The regions that were scored, in the pixels that were scored."""
-        return tuple(region_from_json(entry) for entry in self.record["regions"])
+        return self.record.regions
 
     @cached_property
     def unavailable(self) -> pd.DataFrame:
         """One row a reason: metric, variant, reason, image_id, codec (None: all of them)."""
-        columns = ["metric", "variant", "reason", "image_id", "codec"]
-        return pd.DataFrame(self.record["unavailable"], columns=pd.Index(columns))
+        columns = [field.name for field in fields(Unavailable)]
+        rows = [vars(entry) for entry in self.record.unavailable]
+        return pd.DataFrame(rows, columns=pd.Index(columns))
 
     def reference_path(self, image_id: str) -> Path | None:
         """Return the 8-bit PNG that the reconstructions were compared with, if it was kept."""
@@ -167,7 +117,7 @@ class StoredRun:
         return self._kept("reconstructions", codec, image_id)
 
     def map_path(self, codec: str, image_id: str) -> Path | None:
-        """Return the error map: grey PNG, 0..255 for 0..record["error_map"]["max"]; if kept."""
+        """Return the error map: grey PNG, 0..255 for 0..record.error_map.max; if kept."""
         return self._kept("maps", codec, image_id)
 
     def latents_path(self, codec: str, image_id: str) -> Path | None:
@@ -185,10 +135,10 @@ class StoredRun:
             index="codec", columns="variant", values="value", sort=False, dropna=False
         )
         count = self.images.shape[0]
-        return f"<p>{self.record['name']}: means over {count} pictures</p>{means.to_html()}"
+        return f"<p>{self.record.name}: means over {count} pictures</p>{means.to_html()}"
 
 
-def create_run(folder: Path, record: dict[str, Any]) -> None:
+def create_run(folder: Path, record: RunRecord) -> None:
     """Make a new run folder with its run.json; refuse one that holds anything already."""
     refuse_used_folder(folder)
     try:
@@ -236,7 +186,7 @@ def refuse_used_folder(folder: Path) -> None:
 
 def _is_allowed(path: Path) -> bool:
     # A suite may lie in the folder of its run: --save-suite puts it there, say.
-    return is_before_its_record(path) or path.suffix == ".toml"
+    return may_stand_before_a_record(path) or path.suffix == ".toml"
 
 
 def clean_up(folder: Path) -> None:
@@ -245,17 +195,14 @@ def clean_up(folder: Path) -> None:
     Nobody else may be writing in the folder.
     """
     remove_leftovers(folder)
-    if read_record(folder)["finished"]:
+    if read_record(folder).finished:
         remove_parts(folder)
 
 
-def finish_run(folder: Path, record: dict[str, Any]) -> None:
+def finish_run(folder: Path, record: RunRecord, parts: Sequence[Part] = ()) -> None:
     """Gather the parts, in the order of the record's images, into scores.parquet."""
-    frame, unavailable = read_parts(folder, record)
-    write_scores(folder, frame)
-    record["unavailable"] = _unique([*record["unavailable"], *unavailable])
-    record["finished"] = True
-    write_record(folder, record)
+    write_scores(folder, scores_of(parts))
+    write_record(folder, replace(_with_reasons(record, parts), finished=True))
     remove_parts(folder)
 
 
@@ -266,23 +213,29 @@ def load_run(folder: str | Path) -> StoredRun:
     """
     folder = Path(folder)
     record = read_record(folder)
-    if not record["finished"]:
-        frame, unavailable = read_parts(folder, record)
+    if not record.finished:
+        parts = parts_of(folder, record)
         now = read_record(folder)
-        if not now["finished"]:
-            record["unavailable"] = _unique([*record["unavailable"], *unavailable])
-            return StoredRun(folder, record, frame)
+        if not now.finished:
+            return StoredRun(folder, _with_reasons(record, parts), scores_of(parts))
         # It ended while its parts were being read, and took them away.
         record = now
     return StoredRun(folder, record, _read_scores(folder / "scores.parquet", record))
 
 
-def _read_scores(path: Path, record: dict[str, Any]) -> pd.DataFrame:
+def _with_reasons(record: RunRecord, parts: Sequence[Part]) -> RunRecord:
+    reasons = [*record.unavailable, *(entry for part in parts for entry in part.unavailable)]
+    return replace(record, unavailable=tuple(dict.fromkeys(reasons)))
+
+
+def _read_scores(path: Path, record: RunRecord) -> pd.DataFrame:
     if not path.is_file():
         raise RunFolderError(f"Cannot read {path}: it is gone. Restore it, or make the run again.")
     scores = read_table(path, SCORE_COLUMNS)
-    for column, entries, key in (("image_id", "images", "image_id"), ("codec", "codecs", "name")):
-        known = {entry[key] for entry in record[entries]}
+    for column, entries, known in (
+        ("image_id", "images", {image.image_id for image in record.images}),
+        ("codec", "codecs", {info.name for info in record.codecs}),
+    ):
         strangers = [name for name in scores[column].unique() if name not in known]
         if strangers:
             raise RunFolderError(
@@ -290,7 +243,3 @@ def _read_scores(path: Path, record: dict[str, Any]) -> pd.DataFrame:
                 "run.json. Restore it, or make the run again."
             )
     return scores
-
-
-def _unique(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    return list({json.dumps(entry, sort_keys=True): entry for entry in entries}.values())

@@ -4,12 +4,65 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..errors import RunFolderError
 from .atomic import write_json
 
 SEAL = "sha256"
+
+
+@dataclass(frozen=True)
+class RecordFile:
+    """The record of a folder that a command writes: one JSON object with a version and a checksum.
+
+    `folder` is what such a folder is called, `command` what writes it, `mend` what helps where it
+    is damaged.
+    """
+
+    name: str
+    schema_version: int
+    folder: str
+    command: str
+    mend: str
+
+    def path(self, folder: Path) -> Path:
+        """Return where the record of a folder is."""
+        return folder / self.name
+
+    def write(self, folder: Path, fields: dict[str, Any]) -> None:
+        """Write the record, whole or not at all."""
+        write_sealed(self.path(folder), {"schema_version": self.schema_version, **fields})
+
+    def read(self, folder: Path) -> dict[str, Any]:
+        """Return the record's fields, the version among them.
+
+        Raises: RunFolderError where there is none, it is damaged, or of a newer schema.
+        """
+        path = self.path(folder)
+        try:
+            record = read_json(path)
+        except OSError as error:
+            raise RunFolderError(
+                f"{folder} is no {self.folder}: it has no readable {self.name} ({error.strerror}). "
+                f"Give the folder that `{self.command}` wrote."
+            ) from error
+        except ValueError as error:
+            raise RunFolderError(f"{path} is damaged: {error}. {self.mend}") from error
+        version = record.get("schema_version") if isinstance(record, dict) else None
+        if not isinstance(version, int) or version > self.schema_version:
+            raise RunFolderError(
+                f"{path} has schema version {version}, this vaebench reads up to "
+                f"{self.schema_version}. Install a newer vaebench."
+            )
+        try:
+            return opened(record)
+        except ValueError as error:
+            raise RunFolderError(
+                f"{path} is damaged, or was changed by hand: {error}. Restore it, or: {self.mend}"
+            ) from error
 
 
 def write_sealed(path: Path, fields: dict[str, Any]) -> None:

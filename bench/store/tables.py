@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -60,22 +60,28 @@ SCORE_COLUMNS = ("image_id", "codec", "region", "kind", "metric", "variant", "va
 
 def write_scores(folder: Path, frame: pd.DataFrame) -> None:
     """Write scores.parquet: exactly SCORE_COLUMNS, null where a metric was unavailable."""
-    import pyarrow as pa
-
-    schema = pa.schema(
-        [(name, pa.float64() if name == "value" else pa.string()) for name in SCORE_COLUMNS]
-    )
-    write_table(folder / "scores.parquet", frame, schema)
+    write_table(folder / "scores.parquet", frame, SCORE_COLUMNS, double=["value"])
 
 
-def write_table(path: Path, frame: pd.DataFrame, schema: Any) -> None:
-    """Write the columns of a schema as Parquet whose pages have checksums."""
+def write_table(
+    path: Path, frame: pd.DataFrame, columns: Sequence[str], **types: Iterable[str]
+) -> None:
+    """Write the columns of a table as Parquet whose pages have checksums.
+
+    Args:
+        types: columns that hold no text, by Arrow's name of their type: double, int64, bool, or
+            doubles for lists of them.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    columns = [str(name) for name in schema.names]
-    frame = frame.reindex(columns=columns)
-    table = pa.Table.from_pandas(frame, schema, preserve_index=False)
+    arrow = {
+        column: pa.list_(pa.float64()) if name == "doubles" else pa.type_for_alias(name)
+        for name, chosen in types.items()
+        for column in chosen
+    }
+    schema = pa.schema([(name, arrow.get(name, pa.string())) for name in columns])
+    table = pa.Table.from_pandas(frame.reindex(columns=list(columns)), schema, preserve_index=False)
     sink = io.BytesIO()
     # Checksums, so that a flipped bit is an error and not another number.
     pq.write_table(table, sink, write_page_checksum=True)
@@ -84,8 +90,18 @@ def write_table(path: Path, frame: pd.DataFrame, schema: Any) -> None:
 
 def write_timings(folder: Path, timings: Sequence[Timing]) -> None:
     """Write timings.parquet: exactly TIMING_COLUMNS; the raw samples are lists of milliseconds."""
-    rows = [_timing_row(timing) for timing in timings]
-    write_table(folder / "timings.parquet", pd.DataFrame(rows), _timing_schema())
+    write_table(
+        folder / "timings.parquet",
+        pd.DataFrame([_timing_row(timing) for timing in timings]),
+        TIMING_COLUMNS,
+        int64=[
+            *("batch", "height_px", "width_px", "threads", "warmup_runs"),
+            *("peak_bytes", "peak_reserved_bytes", "flop"),
+        ],
+        bool=["settled", "throttled"],
+        double=["first_call_ms", "device_peak_tflops", *TIMING_COLUMNS[len(fields(Timing)) :]],
+        doubles=["samples_ms", "wall_ms"],
+    )
 
 
 def _timing_row(timing: Timing) -> dict[str, Any]:
@@ -97,39 +113,23 @@ def _timing_row(timing: Timing) -> dict[str, Any]:
     return row
 
 
-def _timing_schema() -> Any:
-    import pyarrow as pa
-
-    types = {
-        **dict.fromkeys(("batch", "height_px", "width_px", "threads", "warmup_runs"), pa.int64()),
-        **dict.fromkeys(("peak_bytes", "peak_reserved_bytes", "flop"), pa.int64()),
-        **dict.fromkeys(("settled", "throttled"), pa.bool_()),
-        **dict.fromkeys(("samples_ms", "wall_ms"), pa.list_(pa.float64())),
-        **dict.fromkeys(("first_call_ms", "device_peak_tflops"), pa.float64()),
-        **dict.fromkeys(TIMING_COLUMNS[len(fields(Timing)) :], pa.float64()),
-    }
-    return pa.schema([(name, types.get(name, pa.string())) for name in TIMING_COLUMNS])
-
-
 def write_trend(folder: Path, trend: pd.DataFrame) -> None:
     """Write trend.parquet: exactly TREND_COLUMNS."""
-    import pyarrow as pa
-
-    types = {"value": pa.float64(), "is_step": pa.bool_()}
-    schema = pa.schema([(name, types.get(name, pa.string())) for name in TREND_COLUMNS])
-    write_table(folder / "trend.parquet", trend, schema)
+    path = folder / "trend.parquet"
+    write_table(path, trend, TREND_COLUMNS, double=["value"], bool=["is_step"])
 
 
 def write_latents(folder: Path, latents: pd.DataFrame) -> None:
     """Write latents.parquet: exactly LATENT_COLUMNS."""
-    import pyarrow as pa
-
-    types = {
-        **dict.fromkeys(("channel", "count"), pa.int64()),
-        **{"codec": pa.string(), "is_dead": pa.bool_(), "correlation": pa.list_(pa.float64())},
-    }
-    schema = pa.schema([(name, types.get(name, pa.float64())) for name in LATENT_COLUMNS])
-    write_table(folder / "latents.parquet", latents, schema)
+    write_table(
+        folder / "latents.parquet",
+        latents,
+        LATENT_COLUMNS,
+        int64=["channel", "count"],
+        bool=["is_dead"],
+        double=["mean", "std", "min", "max", "share_outside_4std", "kl_nats"],
+        doubles=["correlation"],
+    )
 
 
 def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ..records import Progress, silent
 from ..suite import CodecSpec, Suite
 from .processes import ProcessSource, Request, staged_harness
 from .regression import Decision, Rule, judge
@@ -19,7 +19,6 @@ EXIT_CODES = {"clean": 0, "faster": 0, "regressed": 1, "inconclusive": 3}
 
 _ABANDONED_S = 24 * 3600
 
-Progress = Callable[[str, int, int], None]
 
 _SAYS = {
     "regressed": "HEAD is slower than BASE, and {threshold} or more cannot be excluded",
@@ -100,7 +99,7 @@ def ab(
     base_python: Path | None = None,
     head_python: Path | None = None,
     rule: Rule | None = None,
-    progress: Progress = lambda phase, done, total: None,
+    progress: Progress = silent,
 ) -> AbResult:
     """Compare the time of one stage of two codecs, settings or interpreters.
 

@@ -7,7 +7,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from .timers import Region
+from .timers import Work
 
 # Dense peaks in TFLOP/s from NVIDIA's data sheets, half of what a sheet tells with sparsity alone:
 # float16 and bfloat16 on tensor cores with float32 accumulation, and float32, whose convolutions
@@ -39,7 +39,7 @@ _PEAKS: tuple[tuple[str, float, float], ...] = (
 _WITHOUT_BFLOAT16 = ("V100 PCIE", "V100", "T4")
 
 
-def count_flop(region: Region) -> int | None:
+def count_flop(work: Work) -> int | None:
     """Return the floating-point operations of one run of a region; None where they can't be told.
 
     Multiplications and additions count one each, of convolutions, matrix products and attention.
@@ -54,7 +54,7 @@ def count_flop(region: Region) -> int | None:
             sdpa_kernel(SDPBackend.MATH),
             counter,
         ):
-            region()
+            work()
     except Exception:
         # A codec may do anything, and a count is not worth a sweep.
         return None

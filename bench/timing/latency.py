@@ -1,23 +1,21 @@
-"""How one region is timed: warmed up until it has settled, then sampled."""
+"""How one piece of work is timed: warmed up until it has settled, then sampled."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from statistics import median
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ..codecs.base import Codec
 from ..errors import SuiteError, unknown_name
 from ..records import Encoded
-from .timers import Region, Sample, Timer
+from .timers import Sample, Timer, Work
 
 
 @dataclass(frozen=True)
-class Protocol:
+class Sampling:
     """How long to warm up and how often to sample.
 
     The warm-up ends when the medians of two consecutive windows differ by less than `tolerance`,
@@ -35,7 +33,7 @@ class Protocol:
 
 @dataclass(frozen=True)
 class WarmUp:
-    """How often a region ran before it was sampled, and whether it had settled by then.
+    """How often the work ran before it was sampled, and whether it had settled by then.
 
     `first_call_ms` is the wall time of the very first run: compilation and the choice of kernels
     are in it.
@@ -46,23 +44,23 @@ class WarmUp:
     first_call_ms: float
 
 
-_PROTOCOL = Protocol()
+_SAMPLING = Sampling()
 
 
-def warm_up(region: Region, timer: Timer, protocol: Protocol = _PROTOCOL) -> WarmUp:
-    """Run a region until the medians of two consecutive windows agree."""
-    first_ms = timer.time(region).wall_ms
+def warm_up(work: Work, timer: Timer, sampling: Sampling = _SAMPLING) -> WarmUp:
+    """Run the work until the medians of two consecutive windows agree."""
+    first_ms = timer.time(work).wall_ms
     spent_ms, runs, before = 0.0, 1, None
-    for _ in range(protocol.max_windows):
+    for _ in range(sampling.max_windows):
         window: list[Sample] = []
-        for _ in range(protocol.window):
-            window.append(timer.time(region))
+        for _ in range(sampling.window):
+            window.append(timer.time(work))
             spent_ms += window[-1].wall_ms
             runs += 1
-            if spent_ms > 1000 * protocol.max_s:
+            if spent_ms > 1000 * sampling.max_s:
                 return WarmUp(runs, False, first_ms)
         now = median(sample.device_ms for sample in window)
-        if before is not None and abs(now - before) < protocol.tolerance * before:
+        if before is not None and abs(now - before) < sampling.tolerance * before:
             return WarmUp(runs, True, first_ms)
         before = now
     return WarmUp(runs, False, first_ms)
@@ -70,33 +68,28 @@ def warm_up(region: Region, timer: Timer, protocol: Protocol = _PROTOCOL) -> War
 
 @dataclass(frozen=True)
 class Measured:
-    """A region's warm-up, samples and peak of allocated and reserved bytes, where it is known."""
+    """The warm-up, samples and peak of allocated and reserved bytes, where it is known."""
 
     warmup: WarmUp
     samples: tuple[Sample, ...]
     peak_bytes: tuple[int, int] | None
 
 
-def measure(region: Region, timer: Timer, protocol: Protocol) -> Measured:
-    """Warm a region up and sample it; the peak of memory is that of the samples alone."""
-    warmed = warm_up(region, timer, protocol)
+def measure(work: Work, timer: Timer, sampling: Sampling) -> Measured:
+    """Warm the work up and sample it; the peak of memory is that of the samples alone."""
+    warmed = warm_up(work, timer, sampling)
     timer.reset_peak()
     samples: list[Sample] = []
     spent_ms = 0.0
-    while len(samples) < protocol.samples:
-        samples.append(timer.time(region))
+    while len(samples) < sampling.samples:
+        samples.append(timer.time(work))
         spent_ms += samples[-1].wall_ms
-        if spent_ms > 1000 * protocol.max_s and len(samples) >= protocol.min_samples:
+        if spent_ms > 1000 * sampling.max_s and len(samples) >= sampling.min_samples:
             break
     return Measured(warmed, tuple(samples), timer.peak_bytes())
 
 
-def to_batch(pixels: NDArray[np.uint8], device: torch.device) -> Tensor:
-    """Return uint8 [N, H, W, 3] as float32 [N, 3, H, W] in [0, 1] on a device."""
-    return torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).float().div(255).contiguous()
-
-
-def stage_region(codec: Codec, stage: str, pixels: Tensor) -> Region:
+def stage_work(codec: Codec, stage: str, pixels: Tensor) -> Work:
     """Return a stage of a codec on a batch as a function without arguments.
 
     Args:

@@ -55,22 +55,23 @@ def _opened(codec: str | Codec) -> Codec:
 def _run(benchmark: Any, codec: Codec, stage: str, size: int, batch: int) -> Any:
     import torch
 
+    from ..codecs.tensors import from_levels
     from ..images.sample import sample_pixels
-    from .latency import stage_region, to_batch, warm_up
+    from .latency import stage_work, warm_up
     from .timers import make_timer
 
     device = torch.device(codec.info.device or "cpu")
     timer = make_timer(device)
-    region = stage_region(codec, stage, to_batch(sample_pixels(size, batch), device))
+    work = stage_work(codec, stage, from_levels(sample_pixels(size, batch), device))
 
     def finished() -> object:
-        output = region()
+        output = work()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         return output
 
     if benchmark.enabled:
-        warm_up(region, timer)
+        warm_up(work, timer)
     timer.reset_peak()
     output = benchmark(finished)
     benchmark.extra_info.update(_extra_info(codec, device, stage, size, batch))

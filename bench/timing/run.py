@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from ..records import Timing
-from ..store.record import empty_record
-from ..store.run import (
-    StoredRun,
-    create_run,
-    finish_run,
-    load_run,
-    read_record,
-    write_record,
-    write_timings,
-)
+from ..records import Progress, Timing
+from ..store.record import new_record, read_record, write_record
+from ..store.run import StoredRun, create_run, finish_run, load_run
+from ..store.tables import write_timings
 from ..suite import Speed, Suite
-from .sweep import Progress, describe_codecs, plan_variants, time_codecs
+from .sweep import describe_codecs, plan_variants, time_codecs
 
 
 def measure_speed(suite: Suite, folder: Path, command: str, progress: Progress) -> StoredRun:
@@ -32,12 +24,10 @@ def measure_speed(suite: Suite, folder: Path, command: str, progress: Progress) 
     """
     speed = suite.speed or Speed()
     variants = plan_variants(suite.codecs, speed)
-    infos = [asdict(info) for info in describe_codecs(variants)]
-    record = {**empty_record(suite, folder, command), "codecs": infos, "timed": False}
+    record = new_record(suite, folder, command, codecs=tuple(describe_codecs(variants)))
     create_run(folder, record)
     time_codecs(variants, speed, progress, _writer(folder))
-    record["timed"] = True
-    finish_run(folder, record)
+    finish_run(folder, replace(record, timed=True))
     return load_run(folder)
 
 
@@ -49,9 +39,7 @@ def add_timings(folder: Path, suite: Suite, progress: Progress) -> None:
     speed = suite.speed or Speed()
     variants = plan_variants(suite.codecs, speed, default_dtype="float32")
     time_codecs(variants, speed, progress, _writer(folder))
-    record: dict[str, Any] = read_record(folder)
-    record["timed"] = True
-    write_record(folder, record)
+    write_record(folder, replace(read_record(folder), timed=True))
 
 
 def _writer(folder: Path) -> Callable[[list[Timing]], None]:

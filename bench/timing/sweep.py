@@ -13,16 +13,15 @@ import torch
 
 from ..codecs import Codec, family_of, open_codec
 from ..codecs.networks.steady_layers import stock_layers
+from ..codecs.tensors import from_levels
 from ..errors import CodecError, VaebenchError
 from ..images.sample import sample_pixels
-from ..records import CodecInfo, Encoded, Settings, Timing
+from ..records import CodecInfo, Encoded, Progress, Settings, Timing
 from ..suite import CodecSpec, Speed
 from .device_state import is_throttled, read_device_state
 from .flops import count_flop, peak_tflops
-from .latency import Protocol, measure, stage_region, to_batch
-from .timers import Region, make_timer
-
-Progress = Callable[[str, int, int], None]
+from .latency import Sampling, measure, stage_work
+from .timers import Work, make_timer
 
 CPU = "CPU"
 _NOT_TIMED = ("dtype", "device", "seed", "revision", "subfolder", "config", "local_files_only")
@@ -145,9 +144,9 @@ def _time_stage(codec: Codec, stage: str, size: int, batch: int, speed: Speed) -
     blank = _blank(codec, device, stage, size, batch)
     try:
         require_multiple(codec.info, size)
-        pixels = to_batch(sample_pixels(size, batch), device)
+        pixels = from_levels(sample_pixels(size, batch), device)
         with compiled_anew(codec.info):
-            return _time_cell(stage_region(codec, stage, pixels), device, blank, speed)
+            return _time_cell(stage_work(codec, stage, pixels), device, blank, speed)
     except (VaebenchError, RuntimeError, MemoryError, ValueError, OSError) as error:
         is_memory = isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(
             words in str(error) for words in _OUT_OF_MEMORY
@@ -186,11 +185,11 @@ def require_multiple(info: CodecInfo, size: int) -> None:
         )
 
 
-def _time_cell(region: Region, device: torch.device, blank: Timing, speed: Speed) -> Timing:
+def _time_cell(work: Work, device: torch.device, blank: Timing, speed: Speed) -> Timing:
     before = read_device_state(device)
-    measured = measure(region, make_timer(device), Protocol(speed.samples, speed.max_s))
+    measured = measure(work, make_timer(device), Sampling(speed.samples, speed.max_s))
     after = read_device_state(device)
-    overflows = not _is_finite(region())
+    overflows = not _is_finite(work())
     peak = measured.peak_bytes
     return replace(
         blank,
@@ -203,7 +202,7 @@ def _time_cell(region: Region, device: torch.device, blank: Timing, speed: Speed
         wall_ms=tuple(sample.wall_ms for sample in measured.samples),
         peak_bytes=None if peak is None else peak[0],
         peak_reserved_bytes=None if peak is None else peak[1],
-        flop=count_flop(region),
+        flop=count_flop(work),
         throttled=is_throttled(before, after),
         before=before,
         after=after,
@@ -215,7 +214,7 @@ def _blank(codec: Codec, device: torch.device, stage: str, size: int, batch: int
     info = codec.info
     name = device_name(device)
     own = {key: value for key, value in info.settings.items() if key not in _NOT_TIMED}
-    fixed: dict[str, Any] = {"cache_flush": False, "warm_up_tolerance": Protocol.tolerance}
+    fixed: dict[str, Any] = {"cache_flush": False, "warm_up_tolerance": Sampling.tolerance}
     if device.type == "cuda":
         fixed |= {"cudnn_benchmark": True, "tf32_convolutions": True, "tf32_matmul": False}
     return Timing(

@@ -9,24 +9,25 @@ from typing import Any, Protocol
 
 import torch
 
-Region = Callable[[], object]
+Work = Callable[[], object]
+"""What is timed: a function without arguments."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One run of a region: by the device's own clock and by the wall clock."""
+    """One run of the work: by the device's own clock and by the wall clock."""
 
     device_ms: float
     wall_ms: float
 
 
 class Timer(Protocol):
-    """Times a region on one device."""
+    """Times work on one device."""
 
     name: str
 
-    def time(self, region: Region) -> Sample:
-        """Run the region once and return how long it took, its work on the device included."""
+    def time(self, work: Work) -> Sample:
+        """Run the work once and return how long it took, its work on the device included."""
         ...
 
     def reset_peak(self) -> None:
@@ -46,15 +47,15 @@ class WallTimer:
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self._clock = clock
 
-    def time(self, region: Region) -> Sample:
+    def time(self, work: Work) -> Sample:
         """Return the wall time, for both clocks."""
         begin = self._clock()
-        region()
+        work()
         elapsed_ms = 1000 * (self._clock() - begin)
         return Sample(elapsed_ms, elapsed_ms)
 
     def reset_peak(self) -> None:
-        """Do nothing: a process's memory has no peak of a region's own."""
+        """Do nothing: a process's memory has no peak of the work's own."""
 
     def peak_bytes(self) -> tuple[int, int] | None:
         """Return None."""
@@ -78,13 +79,13 @@ class CudaTimer:
         self._begin = _event()
         self._end = _event()
 
-    def time(self, region: Region) -> Sample:
-        """Return the time between two events around the region, and the wall time."""
+    def time(self, work: Work) -> Sample:
+        """Return the time between two events around the work, and the wall time."""
         with torch.cuda.device(self._device):
             torch.cuda.synchronize()
             begin = self._clock()
             self._begin.record()
-            region()
+            work()
             self._end.record()
             self._end.synchronize()
             wall_ms = 1000 * (self._clock() - begin)

@@ -55,8 +55,9 @@ def _serve(request: dict[str, Any], answers: TextIO) -> None:
     import numpy as np
     import torch
 
+    from ..codecs.tensors import from_levels
     from ..suite import CodecSpec, Speed
-    from .latency import Protocol, stage_region, to_batch, warm_up
+    from .latency import Sampling, stage_work, warm_up
     from .sweep import fixed_backends, open_variant, plan_variants, require_multiple
     from .timers import make_timer
 
@@ -70,8 +71,8 @@ def _serve(request: dict[str, Any], answers: TextIO) -> None:
         timer = make_timer(device)
         # The other side may be opening still: nothing runs on the device before one is asked to.
         asked = json.loads(sys.stdin.readline())
-        region = stage_region(codec, request["stage"], to_batch(pixels, device))
-        warmed = warm_up(region, timer, Protocol(max_s=asked["warm_up"]))
+        work = stage_work(codec, request["stage"], from_levels(pixels, device))
+        warmed = warm_up(work, timer, Sampling(max_s=asked["warm_up"]))
         told = {
             **_environment(codec, device),
             "allocator": allocator,
@@ -80,7 +81,7 @@ def _serve(request: dict[str, Any], answers: TextIO) -> None:
         _answer(answers, {"ready": told})
         for line in sys.stdin:
             count = int(json.loads(line)["draw"])
-            samples = [timer.time(region).device_ms for _ in range(count)]
+            samples = [timer.time(work).device_ms for _ in range(count)]
             _answer(answers, {"samples_ms": samples})
 
 

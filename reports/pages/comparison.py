@@ -8,11 +8,11 @@ from typing import Any
 
 from ...bench.compare.store import StoredComparison
 from ...bench.records import WHOLE
-from ...bench.store.run import write_atomic
+from ..pictures.addresses import pair_address
 from ..pictures.comparison import changed_column, changes_of, error_top, patches_of
 from ..pictures.strips import colour_table, error_colours
 from ..pictures.thumbnails import Thumbnails
-from ..render import BASE_SCRIPTS, SCRIPT_SOURCES, TABLE_SCRIPTS, page_frame, render
+from ..render import TABLE_SCRIPTS
 from ..tables.columns import NOT_APPLICABLE, UNAVAILABLE, Column
 from ..tables.comparison import comparison_sections, quoted_sections
 from ..tables.comparison_rows import (
@@ -23,9 +23,9 @@ from ..tables.comparison_rows import (
     metric_columns,
 )
 from ..viewer import viewer
-from ..viewer.comparison import compared_pictures, pair_address, picture_name
+from ..viewer.comparison import picture_name, viewed_comparison
 from .comparison_words import headlines, left_out
-from .run import SHOWN_ROWS, Drawn
+from .made import Made, moment, scored_as, write_page
 
 OPEN_CODECS = 2
 """Codecs whose pictures and full tables are unfolded; those of more would hide the rest."""
@@ -46,22 +46,8 @@ CHAPTERS = (
 """The sections of the page: id and title."""
 
 
-def write_comparison_html(
-    comparison: StoredComparison,
-    drawn: Sequence[Drawn],
-    missing: dict[str, str],
-    written: Sequence[str],
-    *,
-    single_file: bool = False,
-) -> Path:
-    """Write comparison.html, and the thumbnails that it shows, into the comparison folder.
-
-    Args:
-        drawn: the plots that were written. missing: why the others were not, by name.
-        written: the tables that were written, by name.
-        single_file: whether the page holds pictures and plots itself.
-    """
-    path = comparison.folder / "comparison.html"
+def write_comparison_html(comparison: StoredComparison, made: Made) -> Path:
+    """Write comparison.html, and the thumbnails that it shows, into the comparison folder."""
     thumbnails = Thumbnails(comparison.folder)
 
     def thumbnail(below: str, is_map: bool) -> str | None:
@@ -69,40 +55,24 @@ def write_comparison_html(
         make = thumbnails.error_map if is_map else thumbnails.picture
         return make(comparison.folder / below)
 
-    pictures = compared_pictures(comparison)
-    looked_at = viewer.viewer_view(pictures, single_file=single_file)
-    if looked_at and not single_file:
-        viewer.write_viewer_files(pictures, looked_at["pictures"])
-    view = _view(comparison, drawn, missing, written)
+    looked_at = viewer.looked_at(viewed_comparison(comparison), single_file=False)
     chapters = [*([("viewer", "Look closer")] if looked_at else []), *CHAPTERS]
-    frame = page_frame(
-        comparison.folder,
-        [*(viewer.SCRIPTS if looked_at else BASE_SCRIPTS), *TABLE_SCRIPTS],
-        ["report.css", "comparison.css", *(viewer.STYLES if looked_at else ())],
-        single_file=single_file,
-        beside=() if single_file or not looked_at else SCRIPT_SOURCES,
+    path = write_page(
+        comparison.folder / "comparison.html",
+        {**_view(comparison), **made.view(), "chapters": chapters, "thumbnail": thumbnail},
+        looked_at,
+        scripts=TABLE_SCRIPTS,
+        styles=["report.css", "comparison.css"],
     )
-    more = {"chapters": chapters, "thumbnail": thumbnail, "viewer": looked_at}
-    write_atomic(path, render("comparison.html.j2", {**view, **more, **frame}).encode())
     thumbnails.remove_stale()
     return path
 
 
-def _view(
-    comparison: StoredComparison,
-    drawn: Sequence[Drawn],
-    missing: dict[str, str],
-    written: Sequence[str],
-) -> dict[str, Any]:
+def _view(comparison: StoredComparison) -> dict[str, Any]:
     record = comparison.record
     rows = compared_rows(comparison)
     codecs = compared_codecs(comparison)
     scale = error_top(comparison)
-    plots = {
-        name: [plot for plot in drawn if plot.name == name]
-        for name in dict.fromkeys([*(plot.name for plot in drawn), *missing])
-    }
-    changed = changes_of(comparison)
     return {
         "record": record,
         "codecs": codecs,
@@ -118,7 +88,7 @@ def _view(
         "sections": comparison_sections(comparison)[: len(codecs)],
         "means": _means(comparison, rows),
         "quoted": quoted_sections(comparison),
-        "changed": changed,
+        "changed": changes_of(comparison),
         "changed_column": changed_column(comparison),
         "patches": patches_of(comparison),
         "scale": scale,
@@ -126,26 +96,18 @@ def _view(
         "colour_table": colour_table(scale, float(record["map"]["max"])) if scale else [],
         "colours": error_colours(),
         "margins": _margins(comparison),
-        "plots": plots,
-        "missing": missing,
-        "tables": list(written),
-        "shown_rows": SHOWN_ROWS,
     }
 
 
 def _protocol(record: dict[str, Any]) -> list[tuple[str, str]]:
     """Return what decides the numbers, as (what, how) pairs for one line."""
     suite = record["protocol"]
-    made = str(record["created"]).replace("T", " ").replace("Z", " UTC").replace("+00:00", " UTC")
-    rounding = "scored unrounded" if suite["rounding"] == "float" else "rounded to 8 bits"
-    size = f"{suite['size']} px, {suite['fit']}" if suite["size"] else "native"
     return [
         ("baseline", str(record["baseline"])),
         ("pictures", str(suite["pictures"])),
-        ("size", size),
-        ("reconstructions", rounding),
+        *scored_as(suite["size"], suite["fit"], suite["rounding"]),
         ("runs", ", ".join(str(run["name"]) for run in record["runs"])),
-        ("made", made),
+        ("made", moment(record["created"])),
     ]
 
 

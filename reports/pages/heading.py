@@ -14,6 +14,7 @@ from ..tables.statistics import finite_mean
 from ..tables.timings import CPU, devices_of, timed_cells
 from . import speed
 from .findings import Gap
+from .made import moment, scored_as
 
 
 @dataclass(frozen=True)
@@ -73,20 +74,16 @@ def question(run: StoredRun, scored: bool) -> dict[str, Any]:
 
 def protocol(run: StoredRun, scored: bool) -> list[tuple[str, str]]:
     """Return what decides the numbers, as (what, how) pairs for one line."""
-    made = str(run.record["created"]).replace("T", " ").replace("Z", " UTC")
-    quality = _quality_protocol(run) if scored else []
-    return [*quality, *speed.protocol(run), ("made", made.replace("+00:00", " UTC"))]
+    made = moment(run.record.created.isoformat(timespec="seconds"))
+    return [*(_quality_protocol(run) if scored else []), *speed.protocol(run), ("made", made)]
 
 
 def _quality_protocol(run: StoredRun) -> list[tuple[str, str]]:
-    suite = run.record["suite"]
-    size, fit = suite.get("size"), suite.get("fit")
-    sets = ", ".join(dict.fromkeys(str(image["image_set"]) for image in run.record["images"]))
-    rounding = "scored unrounded" if suite.get("rounding") == "float" else "rounded to 8 bits"
-    hashes = "".join(str(image["sha256"]) for image in run.record["images"])
+    suite, images = run.record.suite, run.record.images
+    sets = ", ".join(dict.fromkeys(image.image_set for image in images))
+    hashes = "".join(image.sha256 for image in images)
     return [
-        ("pictures", f"{len(run.images)} from {sets}" if sets else str(len(run.images))),
-        ("size", f"{size} px, {fit}" if size else "native"),
-        ("reconstructions", rounding),
+        ("pictures", f"{len(images)} from {sets}" if sets else str(len(images))),
+        *scored_as(suite.size, suite.fit, suite.rounding),
         ("set hash", hashlib.sha256(hashes.encode()).hexdigest()[:12]),
     ]

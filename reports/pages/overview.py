@@ -11,7 +11,7 @@ from ...bench.store.run import StoredRun
 from ..tables.columns import Column, quality_columns, rate_columns
 from ..tables.reading import plural
 from ..tables.run import codec_names
-from ..tables.writers import mean_text
+from ..tables.sections import mean_text
 from . import findings
 
 

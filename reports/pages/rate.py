@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ...bench.rate.store import StoredRd
-from ...bench.store.run import write_atomic
 from ..pictures.rate import galleries
-from ..render import page_frame, render
 from ..tables.columns import Column
 from ..tables.rate import (
     bd_sections,
@@ -22,7 +19,7 @@ from ..tables.rate import (
     rate_sections,
     swept_codecs,
 )
-from .run import SHOWN_ROWS, Drawn
+from .made import Made, moment, write_page
 
 CHAPTERS = (
     ("deltas", "BD-rate"),
@@ -47,34 +44,16 @@ class DeltaCell:
     reason: str
 
 
-def write_rd_html(
-    found: StoredRd, drawn: Sequence[Drawn], missing: dict[str, str], written: Sequence[str]
-) -> Path:
-    """Write rd.html into the folder of a measurement.
-
-    Args:
-        drawn: the plots that were written. missing: why the others were not, by name.
-        written: the tables that were written, by name.
-    """
-    path = found.folder / "rd.html"
-    view = {
-        **page_frame(found.folder, (), ("report.css", "rd.css"), single_file=False),
-        **_view(found, drawn, missing, written),
-    }
-    write_atomic(path, render("rd.html.j2", view).encode())
-    return path
+def write_rd_html(found: StoredRd, made: Made) -> Path:
+    """Write rd.html into the folder of a measurement."""
+    view = {**_view(found), **made.view()}
+    return write_page(found.folder / "rd.html", view, styles=["report.css", "rd.css"])
 
 
-def _view(
-    found: StoredRd, drawn: Sequence[Drawn], missing: dict[str, str], written: Sequence[str]
-) -> dict[str, Any]:
+def _view(found: StoredRd) -> dict[str, Any]:
     record = found.record
     columns = metric_columns(found)
     codecs = [name for name in swept_codecs(found) if name != record["anchor"]]
-    plots = {
-        name: [plot for plot in drawn if plot.name == name]
-        for name in dict.fromkeys([*(plot.name for plot in drawn), *missing])
-    }
     return {
         "record": record,
         "chapters": CHAPTERS,
@@ -91,22 +70,17 @@ def _view(
         "galleries": galleries(found),
         "rates": rate_sections(found)[0],
         "per_cent": f"{100 * float(record['bootstrap']['confidence']):g} %",
-        "plots": plots,
-        "missing": missing,
-        "tables": list(written),
-        "shown_rows": SHOWN_ROWS,
     }
 
 
 def _protocol(record: dict[str, Any]) -> list[tuple[str, str]]:
     """Return what decides the numbers, as (what, how) pairs for one line."""
-    made = str(record["created"]).replace("T", " ").replace("+00:00", " UTC")
     return [
         ("anchor", str(record["anchor"])),
         ("pictures", str(len(record["images"]))),
         ("size", "native"),
         ("reconstructions", "rounded to 8 bits"),
-        ("made", made),
+        ("made", moment(record["created"])),
     ]
 
 

@@ -2,92 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ...bench.store.run import StoredRun, write_atomic
+from ...bench.store.atomic import write_atomic
+from ...bench.store.run import StoredRun
 from ..pictures.addresses import view_address
 from ..pictures.strips import colour_table, error_colours, picture_rows, region_strips, scale_of
 from ..pictures.thumbnails import Thumbnails
 from ..plots.error_maps import missing_maps, scale_label
-from ..plots.points import PlotPoints
-from ..render import BASE_SCRIPTS, SCRIPT_SOURCES, TABLE_SCRIPTS, page_frame, part_script, render
+from ..render import TABLE_SCRIPTS, part_script
 from ..tables.columns import primary_column
 from ..tables.latents import latent_findings, latent_sections
 from ..tables.run import scored_images, summary, unavailable, worst
 from ..tables.scores import score_table
+from ..tables.sections import sections
 from ..tables.timings import timed_cells, timing_sections
-from ..tables.writers import notes, sections
 from ..viewer import viewer
+from ..viewer.viewed import viewed_run
 from . import findings, speed
 from .definitions import explain, explain_speed
 from .heading import leading, protocol, question
+from .made import Drawn, Made, write_page
 from .overview import gap_rows, overview
 
 OPEN_STRIPS = 6
 OPEN_NOTICES = 6
 """More lines than this at the top of the page are folded: they would hide what it is about."""
 
-SHOWN_ROWS = 200
-"""Of pictures and their hashes, and of remarks; a longer list is in run.json."""
-
 SCORES = "tables/scores"
 """The part of the page that holds all scores, which grows with the pictures as nothing else."""
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """A plot as it was written: its stem, what it shows, whether it holds pictures, its links.
-
-    `ratio` is its width to its height, as CSS says it: the page keeps its place until it is loaded.
-    """
-
-    name: str
-    stem: str
-    caption: str
-    has_pictures: bool
-    points: PlotPoints | None = None
-    ratio: str = "auto"
-
-
-def write_html(
-    run: StoredRun,
-    drawn: Sequence[Drawn],
-    missing: dict[str, str],
-    written: Sequence[str],
-    *,
-    single_file: bool = False,
-) -> Path:
+def write_html(run: StoredRun, made: Made, *, single_file: bool = False) -> Path:
     """Write report.html, and the thumbnails that it shows, into the run folder.
 
     Args:
-        drawn: the plots that were written. missing: why the others were not, by name.
-        written: the tables that were written, by name.
         single_file: whether the page holds pictures and plots itself.
     """
-    path = run.folder / "report.html"
     thumbnails = Thumbnails(run.folder)
-    looked_at = viewer.viewer_view(run, single_file=single_file)
-    if looked_at and not single_file:
-        viewer.write_viewer_files(run, looked_at["pictures"])
+    looked_at = viewer.looked_at(viewed_run(run), single_file=single_file)
     scores = score_table(run) if scored_images(run) else None
     _write_scores(run, None if single_file else scores)
-    view = _view(run, drawn, missing, written, thumbnails, has_viewer=looked_at is not None)
-    frame = page_frame(
-        run.folder,
-        [
-            *(viewer.SCRIPTS if looked_at else BASE_SCRIPTS),
-            *TABLE_SCRIPTS,
-            "plots.js",
-        ],
-        ["report.css", *(viewer.STYLES if looked_at else ())],
+    view = {**_view(run, made, thumbnails, has_viewer=looked_at is not None), "scores": scores}
+    path = write_page(
+        run.folder / "report.html",
+        view,
+        looked_at,
+        scripts=[*TABLE_SCRIPTS, "plots.js"],
+        styles=["report.css"],
         single_file=single_file,
-        beside=() if single_file else SCRIPT_SOURCES,
+        has_parts=True,
     )
-    page = render("report.html.j2", {**view, **frame, "viewer": looked_at, "scores": scores})
-    write_atomic(path, page.encode())
     thumbnails.remove_stale()
     return path
 
@@ -102,25 +69,17 @@ def _write_scores(run: StoredRun, scores: dict[str, Any] | None) -> None:
 
 
 def _view(
-    run: StoredRun,
-    drawn: Sequence[Drawn],
-    missing: dict[str, str],
-    written: Sequence[str],
-    thumbnails: Thumbnails,
-    *,
-    has_viewer: bool,
+    run: StoredRun, made: Made, thumbnails: Thumbnails, *, has_viewer: bool
 ) -> dict[str, Any]:
-    record = run.record
-    scored = bool(record["images"] or record["metrics"])
-    plots = {
-        name: [plot for plot in drawn if plot.name == name]
-        for name in dict.fromkeys([*(plot.name for plot in drawn), *missing])
-    }
+    record, plots = run.record, made.plots()
+    scored = bool(record.images or record.metrics)
     return {
-        "name": record["name"],
+        **made.view(),
+        "name": record.name,
         "record": record,
-        "codecs": record["codecs"],
-        "pictures": len(run.images),
+        "codecs": [vars(info) for info in record.codecs],
+        "environment": vars(record.environment),
+        "pictures": len(record.images),
         "scored": scored,
         "chapters": _chapters(run, scored, bool(plots.get("trend")), has_viewer),
         "question": question(run, scored),
@@ -128,18 +87,13 @@ def _view(
         "address": view_address,
         "unavailable": unavailable(run).to_dict("records"),
         "open_notices": OPEN_NOTICES,
-        "notes": notes(run),
-        "plots": plots,
-        "missing": missing,
-        "shown_rows": SHOWN_ROWS,
         "scores_part": SCORES,
         "definitions": [*explain(run), *explain_speed(run)],
-        "tables": list(written),
         **_quality(run),
         **_pictures(run, thumbnails),
         "latent_findings": latent_findings(run),
         "latent_sections": latent_sections(run),
-        **_speed(run, plots, missing),
+        **_speed(run, plots, made.missing),
     }
 
 
@@ -165,7 +119,7 @@ def _quality(run: StoredRun) -> dict[str, Any]:
 
 def _pictures(run: StoredRun, thumbnails: Thumbnails) -> dict[str, Any]:
     """Return the pictures of the page, and the colours of their errors."""
-    scale = scale_of(run)
+    scale, stored = scale_of(run), run.record.error_map
     return {
         "open_strips": OPEN_STRIPS,
         "strips": region_strips(run, scale, thumbnails),
@@ -173,9 +127,7 @@ def _pictures(run: StoredRun, thumbnails: Thumbnails) -> dict[str, Any]:
         "scale": scale,
         "scale_label": scale_label(run) if scale else "",
         "missing_maps": missing_maps(run),
-        "colour_table": (
-            colour_table(scale, float(run.record["error_map"]["max"])) if scale else []
-        ),
+        "colour_table": colour_table(scale, stored.max) if scale and stored else [],
         "colours": error_colours(),
     }
 
@@ -191,7 +143,7 @@ SPEED_PLOTS = {
 
 
 def _speed(
-    run: StoredRun, plots: dict[str, list[Drawn]], missing: dict[str, str]
+    run: StoredRun, plots: dict[str, list[Drawn]], missing: Mapping[str, str]
 ) -> dict[str, Any]:
     """Return the speed section's part of the view; `timed` tells whether there is one."""
     if not timed_cells(run):
@@ -208,7 +160,7 @@ def _speed(
     }
 
 
-def _not_drawn(missing: dict[str, str]) -> list[str]:
+def _not_drawn(missing: Mapping[str, str]) -> list[str]:
     """Return the plots of speed that have nothing to show: a text a reason."""
     reasons: dict[str, list[str]] = {}
     for name, title in SPEED_PLOTS.items():

@@ -16,8 +16,14 @@ def view_address(image_id: str, codec: str = "", region: str = "") -> str:
     Args:
         region: where the view flies to; the whole picture where it is empty.
     """
-    named = {"picture": image_id, "region": region}
-    if codec:
-        named |= {"a": REFERENCE, "b": codec}
-    parts = [f"{key}={quote(value, safe='')}" for key, value in named.items() if value]
-    return f"#{'&'.join(parts)}"
+    codecs = {"a": REFERENCE, "b": codec} if codec else {}
+    return _address(picture=image_id, region=region, **codecs)
+
+
+def pair_address(image_id: str, baseline: str, codec: str) -> str:
+    """Return the address of a picture in the viewer of a comparison, baseline beside codec."""
+    return _address(picture=image_id, a=baseline, b=codec)
+
+
+def _address(**named: str) -> str:
+    return "#" + "&".join(f"{key}={quote(text, safe='')}" for key, text in named.items() if text)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from ...bench.compare.store import StoredComparison
 from ...bench.records import WHOLE
 from ..tables.columns import Column
 from ..tables.comparison_rows import compared_codecs, metric_columns
 from ..tables.reading import significant
-from .selection import SCALE_QUANTILE, read_grey
+from .selection import scale_of_maps
 
 OPEN_CHANGES = 2
 """Whole pictures, and as many regions, that are shown before the rest is unfolded."""
@@ -153,14 +150,8 @@ def error_top(comparison: StoredComparison) -> float | None:
     rest, rounded up to two digits, at most the stored maximum.
     """
     stored = comparison.record["map"]
-    tops = [
-        float(np.quantile(read_grey(path), SCALE_QUANTILE)) for path in set(_map_paths(comparison))
-    ]
-    if stored is None or not tops:
-        return None
-    top = max(*tops, 1.0) / 255 * float(stored["max"])
-    digit = 10.0 ** (math.floor(math.log10(top)) - 1)
-    return min(math.ceil(round(top / digit, 6)) * digit, float(stored["max"]))
+    paths = set(_map_paths(comparison))
+    return None if stored is None else scale_of_maps(paths, float(stored["max"]))
 
 
 def _map_paths(comparison: StoredComparison) -> Iterator[Path]:

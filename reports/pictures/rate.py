@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...bench.rate.store import GALLERY, StoredRd
-from ...bench.store.run import region_from_json
+from ...bench.store.record import region_from_json
 from ..tables.columns import Column
 from ..tables.rate import metric_columns
 from .selection import crop_around

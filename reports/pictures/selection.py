@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from PIL import Image
 
 from ...bench.errors import RunFolderError
@@ -68,25 +70,26 @@ def worst_pictures(run: StoredRun, count: int = SHOWN_PICTURES) -> list[str]:
     column = primary_column(run)
     if column is None:
         return []
-    values = whole_values(run, column.variant)
+    values = whole_values(run, column.variant).values()
+    return list(islice(worst_in_turn(values, column, partial(_is_kept, run)), count))
+
+
+def worst_in_turn(
+    values: Iterable[pd.Series], column: Column, is_kept: Callable[[str], bool]
+) -> Iterator[str]:
+    """Yield the kept pictures, each codec's worst in turn, then each one's next, each once."""
     # Asking the disk takes longest: each picture is asked for once, while any is missing.
-    is_kept = cache(partial(_is_kept, run))
-    rankings = [filter(is_kept, ranking(of_codec, column)) for of_codec in values.values()]
-    in_turn = (image_id for rank in zip_longest(*rankings) for image_id in rank if image_id)
-    found: dict[str, None] = {}
-    for image_id in in_turn:
-        if len(found) >= count:
-            break
-        found[image_id] = None
-    return list(found)
+    asked, found = cache(is_kept), set[str]()
+    rankings = [filter(asked, ranking(of_codec, column)) for of_codec in values]
+    for image_id in (name for rank in zip_longest(*rankings) for name in rank if name):
+        if image_id not in found:
+            found.add(image_id)
+            yield image_id
 
 
 def picture_sizes(run: StoredRun) -> dict[str, tuple[int, int]]:
     """Return (width, height) in pixels of each picture, as scored."""
-    return {
-        str(image["image_id"]): (int(image["width_px"]), int(image["height_px"]))
-        for image in run.record["images"]
-    }
+    return {image.image_id: (image.width_px, image.height_px) for image in run.record.images}
 
 
 def _is_kept(run: StoredRun, image_id: str) -> bool:
@@ -150,18 +153,19 @@ def error_scale(run: StoredRun, image_ids: list[str]) -> float | None:
     It is their 99.5th percentile (so that a few pixels do not darken all others), rounded up to
     two digits, at most the stored maximum; None where no map was kept.
     """
-    stored = run.record["error_map"]
-    tops = [
-        float(np.quantile(read_grey(path), SCALE_QUANTILE))
-        for image_id in image_ids
-        for codec in codec_names(run)
-        if (path := run.map_path(codec, image_id)) is not None
-    ]
-    if stored is None or not tops:
+    paths = (run.map_path(codec, name) for name in image_ids for codec in codec_names(run))
+    stored = run.record.error_map
+    return None if stored is None else scale_of_maps(filter(None, paths), stored.max)
+
+
+def scale_of_maps(paths: Iterable[Path], stored_top: float) -> float | None:
+    """Return the top of one colour scale for error maps whose 255 is `stored_top`; see above."""
+    tops = [float(np.quantile(read_grey(path), SCALE_QUANTILE)) for path in paths]
+    if not tops:
         return None
-    top = max(max(tops), 1.0) / 255 * float(stored["max"])
+    top = max(*tops, 1.0) / 255 * stored_top
     digit = 10.0 ** (math.floor(math.log10(top)) - 1)
-    return min(math.ceil(round(top / digit, 6)) * digit, float(stored["max"]))
+    return min(math.ceil(round(top / digit, 6)) * digit, stored_top)
 
 
 def latents_picture(run: StoredRun) -> str | None:
@@ -188,10 +192,15 @@ def _read(path: Path, mode: str) -> np.ndarray:
         with Image.open(path) as picture:
             return np.asarray(picture.convert(mode))
     except (OSError, ValueError) as error:
-        raise RunFolderError(
-            f"Cannot read {path}: {error}. Delete it (the report then leaves it out) or make the "
-            "run again."
-        ) from error
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: Path, error: Exception) -> RunFolderError:
+    """Return the error of a kept picture that cannot be read."""
+    return RunFolderError(
+        f"Cannot read {path}: {error}. Delete it (the report then leaves it out) or make the run "
+        "again."
+    )
 
 
 def region_value(run: StoredRun, crop: Crop, codec: str, column: Column) -> tuple[float, float]:

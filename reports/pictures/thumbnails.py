@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from ...bench.store.run import write_atomic
+from ...bench.store.atomic import write_atomic
 from .selection import read_grey, read_rgb
 
 FOLDER = "thumbnails"

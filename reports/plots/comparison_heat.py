@@ -15,8 +15,8 @@ from ..tables.comparison_rows import (
     compared_rows,
     metric_columns,
 )
-from .comparison_panels import NOTHING_COMPARED
-from .style import FAINT, INK, PAGE_WIDTH_IN, NothingToShowError, Plot, new_figure, shorten, styled
+from .comparison_differences import NOTHING_COMPARED
+from .style import FAINT, INK, PAGE_WIDTH_IN, NothingToShowError, Plot, grid_of, shorten, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,8 +48,7 @@ def comparison_heat(comparison: StoredComparison) -> list[Plot]:
     norm = _norm(rows)
     width = max(PAGE_WIDTH_IN, NAMES_IN + 0.75 * len(regions))
     height = (ROW_IN * len(codecs) + TITLE_IN) * len(columns) + SCALE_IN
-    figure = new_figure(width, height)
-    axes = figure.subplots(len(columns), 1, squeeze=False)[:, 0]
+    figure, axes = grid_of(len(columns), 1, 0, height, width_in=width)
     cell_in = min(WIDEST_CELL_IN, (width - NAMES_IN - 0.15) / len(regions))
     figure.subplots_adjust(
         left=NAMES_IN / width,
@@ -62,8 +61,7 @@ def comparison_heat(comparison: StoredComparison) -> list[Plot]:
         own = [row for row in rows if row.column.variant == column.variant]
         _draw_panel(axis, own, codecs, regions, norm)
         margin = next((row.margin_text for row in own if row.margin), "none, so no colour")
-        unit = f", {column.unit}" if column.unit else ""
-        axis.set_title(f"{column.label}{unit} · margin {margin}")
+        axis.set_title(f"{column.title} · margin {margin}")
     _draw_scale(figure, norm, (width, height))
     caption = (
         "Mean difference to the baseline and verdict. The colour is the difference in units of the "

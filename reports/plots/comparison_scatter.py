@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,15 +10,16 @@ from ...bench.compare.store import StoredComparison
 from ...bench.records import WHOLE
 from ..tables.columns import Column
 from ..tables.comparison_rows import compared_codecs, differences_of, metric_columns
-from .comparison_panels import NOTHING_COMPARED
+from .comparison_differences import NOTHING_COMPARED
 from .style import (
     FAINT,
     PAGE_WIDTH_IN,
     NothingToShowError,
     Plot,
     colour_of,
+    grid_of,
+    legend_above,
     marker_of,
-    new_figure,
     shorten,
     styled,
 )
@@ -45,18 +45,12 @@ def comparison_scatter(comparison: StoredComparison) -> list[Plot]:
     if not columns:
         raise NothingToShowError(NOTHING_COMPARED)
     across = min(COLUMNS, len(columns))
-    lines = math.ceil(len(columns) / across)
     side = min(PAGE_WIDTH_IN / across, 4.5)
-    figure = new_figure(side * across, side * 0.98 * lines + 0.35)
-    axes = figure.subplots(lines, across, squeeze=False)
-    for axis, column in zip(axes.flat, columns, strict=False):
+    figure, axes = grid_of(len(columns), across, side * 0.98, 0.35, width_in=side * across)
+    for axis, column in zip(axes, columns, strict=True):
         _draw_panel(axis, comparison, codecs, column)
-    for axis in axes.flat[len(columns) :]:
-        axis.set_visible(False)
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="upper left", ncols=max(1, min(4, len(labels))))
-    top = 1 - (0.1 + 0.2 * math.ceil(len(labels) / 4)) / float(figure.get_figheight())
-    figure.tight_layout(pad=0.6, h_pad=1.4, w_pad=1.4, rect=(0, 0, 1, top))
+    legend = axes[0].get_legend_handles_labels()
+    legend_above(figure, legend, 4, room_in=0.1, gaps=(1.4, 1.4))
     caption = (
         "A point a picture and codec. On the line the codec does as the baseline does; on the "
         "green side it does better. The distance from the line, up or down, is the difference."
@@ -102,8 +96,7 @@ def _draw_panel(
     axis.set_aspect("equal")
     axis.locator_params(nbins=5)
     axis.grid()
-    unit = f", {column.unit}" if column.unit else ""
-    axis.set_title(f"{column.label}{unit}")
+    axis.set_title(column.title)
     axis.set_xlabel(shorten(str(comparison.record["baseline"]), 34))
     axis.set_ylabel(shorten(codecs[0], 34) if len(codecs) == 1 else "codec")
     infinite = sum(count for _, _, count in drawn)

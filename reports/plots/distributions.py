@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,17 +9,7 @@ import numpy as np
 from ...bench.store.run import StoredRun
 from ..tables.columns import Column
 from ..tables.run import codec_names, finite_columns, whole_values
-from .style import (
-    FAINT,
-    INK,
-    PAGE_WIDTH_IN,
-    NothingToShowError,
-    Plot,
-    colour_of,
-    new_figure,
-    shorten,
-    styled,
-)
+from .style import FAINT, INK, NothingToShowError, Plot, colour_of, grid_of, shorten, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,17 +26,11 @@ def distributions(run: StoredRun) -> list[Plot]:
     if not columns:
         raise NothingToShowError("no metric has a value")
     names = codec_names(run)
-    rows = math.ceil(len(columns) / COLUMNS)
-    height = 0.75 + 0.42 * len(names)
-    figure = new_figure(PAGE_WIDTH_IN, max(1.0, rows * height))
-    axes = figure.subplots(rows, COLUMNS, squeeze=False, sharey=True)
-    for axis, column in zip(axes.flat, columns, strict=False):
+    figure, axes = grid_of(len(columns), COLUMNS, 0.75 + 0.42 * len(names), sharey=True)
+    for axis, column in zip(axes, columns, strict=True):
         _draw_panel(axis, run, column)
-    for axis in axes.flat[len(columns) :]:
-        axis.set_visible(False)
-    first = axes[0, 0]
-    first.set_yticks(range(len(names)), [shorten(name) for name in names])
-    first.set_ylim(len(names) - 0.4, -0.6)
+    axes[0].set_yticks(range(len(names)), [shorten(name) for name in names])
+    axes[0].set_ylim(len(names) - 0.4, -0.6)
     figure.tight_layout(pad=0.6, h_pad=1.4, w_pad=1.6)
     caption = (
         "Each point is a picture; boxes span the middle half of the pictures around the median, "
@@ -58,10 +41,8 @@ def distributions(run: StoredRun) -> list[Plot]:
 
 def _draw_panel(axis: Axes, run: StoredRun, column: Column) -> None:
     axis.grid(axis="x")
-    better = "higher is better" if column.higher_is_better else "lower is better"
-    unit = f", {column.unit}" if column.unit else ""
-    axis.set_title(f"{column.label}{unit}")
-    axis.set_xlabel(f"{column.variant} · {better}", color=FAINT)
+    axis.set_title(column.title)
+    axis.set_xlabel(f"{column.variant} · {column.better}", color=FAINT)
     for place, of_codec in enumerate(whole_values(run, column.variant).values()):
         values = of_codec.dropna().to_numpy()
         finite = values[np.isfinite(values)]

@@ -34,22 +34,25 @@ def error_maps(run: StoredRun) -> list[Plot]:
 
 def missing_maps(run: StoredRun) -> str:
     """Return why a run has no error maps to show."""
-    if run.record["error_map"] is None:
+    if run.record.error_map is None:
         return "no metric of the run gives an error map; add one with --metric flip"
     return "no error map was kept; run with --keep all"
 
 
 def scale_label(run: StoredRun) -> str:
     """Return what the colours of the error maps measure."""
-    stored = run.record["error_map"]
-    unit = f", {stored['unit']}" if stored["unit"] else ""
-    label = Column(stored["metric"], stored["variant"], stored["unit"], False).label
-    return f"{label} per pixel{unit} ({stored['variant']})"
+    stored = run.record.error_map
+    if stored is None:
+        return ""
+    unit = f", {stored.unit}" if stored.unit else ""
+    label = Column(stored.metric, stored.variant, stored.unit, False).label
+    return f"{label} per pixel{unit} ({stored.variant})"
 
 
 def map_range(run: StoredRun, top: float) -> tuple[float, float]:
     """Return the range of a stored map's grey levels that the colours from 0 to `top` cover."""
-    return 0.0, 255 * top / float(run.record["error_map"]["max"])
+    stored = run.record.error_map
+    return 0.0, 255 * top / stored.max if stored else 255.0
 
 
 def _rows(run: StoredRun, image_id: str, column: Column, top: float) -> list[Row]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from .style import FAINT, INK, PAGE_WIDTH_IN, NothingToShowError, Plot, new_figure, styled
+from .style import FAINT, INK, NothingToShowError, Plot, grid_of, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,8 +33,7 @@ def ladder_plot(table: pd.DataFrame, units: Mapping[str, str]) -> Plot:
     rungs = [rung for rung in dict.fromkeys(table["rung"]) if rung != BASE]
     if not shown or not rungs:
         raise NothingToShowError("no metric has a value of the ladder's base")
-    figure = new_figure(PAGE_WIDTH_IN, 0.95 + 0.3 * len(rungs))
-    axes = figure.subplots(1, len(shown), squeeze=False, sharey=True)[0]
+    figure, axes = grid_of(len(shown), len(shown), 0.95 + 0.3 * len(rungs), sharey=True)
     for axis, metric in zip(axes, shown, strict=True):
         _draw(axis, table, metric, rungs)
         base = table.loc[table["rung"].eq(BASE) & table["metric"].eq(metric), "value"].iloc[0]

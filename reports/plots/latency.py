@@ -1,4 +1,4 @@
-"""How long a batch takes: against the size of the picture, against the batch, stage by stage."""
+"""How long a batch takes, how many pictures a second that is, and how much memory it needs."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from ..tables.reading import milliseconds
 from ..tables.timings import STAGES, devices_of, size_text
 from .lines import Line, cells_or_reason, line_of, lines_of, on_device, shared_text, stem_of
 from .panels import BY_BATCH, BY_SIZE, Quantity, draw_sweep
-from .style import FAINT, INK, PAGE_WIDTH_IN, NothingToShowError, Plot, new_figure, styled
+from .style import FAINT, INK, NothingToShowError, Plot, grid_of, legend_above, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 MOST_PANELS = 4
+_GIB = 1024**3
 ENCODE_COLOUR = "#56B4E9"
 DECODE_COLOUR = "#0072B2"
 
@@ -49,6 +50,54 @@ def latency_by_size(run: StoredRun) -> list[Plot]:
 def latency_by_batch(run: StoredRun) -> list[Plot]:
     """Draw the time of a batch against how many pictures are in it, a row a size."""
     return draw_sweep(run, "latency_by_batch", BY_BATCH, LATENCY, _CAPTION)
+
+
+def _images_per_s(cell: Timing) -> float | None:
+    return cell.images_per_s
+
+
+def _from_p90(cell: Timing) -> tuple[float, float]:
+    slow_ms = cell.percentile_ms(90)
+    return (1000 * cell.batch / slow_ms if slow_ms else 0.0), cell.images_per_s or 0.0
+
+
+THROUGHPUT = Quantity("images/s (p50)", _images_per_s, _from_p90, is_log=False)
+
+
+@styled
+def throughput(run: StoredRun) -> list[Plot]:
+    """Draw images a second against the batch, a row a size."""
+    caption = (
+        "Pictures a second: the batch over its median time; whiskers reach down to the rate at the "
+        "90th percentile of the time (p90). Higher is faster; a line that is flat has filled the "
+        "device."
+    )
+    return draw_sweep(run, "throughput", BY_BATCH, THROUGHPUT, caption)
+
+
+def _peak_gib(cell: Timing) -> float | None:
+    return cell.peak_bytes / _GIB if cell.peak_bytes else None
+
+
+MEMORY = Quantity("GiB, peak allocated", _peak_gib)
+
+
+@styled
+def memory(run: StoredRun) -> list[Plot]:
+    """Draw the peak of allocated memory against the size, or the batch where one size was timed."""
+    cells = cells_or_reason(run)
+    known = [cell for cell in cells if cell.peak_bytes]
+    if not known:
+        raise NothingToShowError("the peak of memory is known of a GPU alone")
+    devices = {cell.device for cell in known}
+    shown = [cell for cell in cells if cell.device in devices]
+    caption = (
+        "The most memory that was allocated at once while the samples were taken, weights and "
+        "pictures included. Both axes are logarithmic."
+    )
+    sizes = {(cell.width_px, cell.height_px) for cell in known}
+    sweep = BY_SIZE if len(sizes) > 1 else BY_BATCH
+    return draw_sweep(run, "memory", sweep, MEMORY, caption, shown)
 
 
 @styled
@@ -96,10 +145,7 @@ def _by_line(cells: Sequence[Timing]) -> dict[Line, dict[str, Timing]]:
 def _draw_split(panels: list[list[Timing]], device: str) -> Figure:
     labels = lines_of([cell for panel in panels for cell in panel])
     heights = [0.75 + 0.3 * len(_by_line(panel)) for panel in panels]
-    figure = new_figure(PAGE_WIDTH_IN, sum(heights) + 0.4)
-    axes = figure.subplots(len(panels), 1, squeeze=False, gridspec_kw={"height_ratios": heights})[
-        :, 0
-    ]
+    figure, axes = grid_of(len(panels), 1, 0, sum(heights) + 0.4, height_ratios=heights)
     for axis, panel in zip(axes, panels, strict=True):
         _draw_bars(axis, _by_line(panel), labels)
         first = panel[0]
@@ -107,9 +153,7 @@ def _draw_split(panels: list[list[Timing]], device: str) -> Figure:
         axis.set_xlabel(f"ms a batch (p50), on {device}", color=FAINT)
     found = dict(zip(*reversed(axes[0].get_legend_handles_labels()), strict=True))
     names = [stage for stage in STAGES if stage in found]
-    figure.legend([found[name] for name in names], names, loc="upper left", ncols=3)
-    top = 1 - 0.32 / float(figure.get_figheight())
-    figure.tight_layout(pad=0.6, h_pad=1.2, rect=(0, 0, 1, top))
+    legend_above(figure, ([found[name] for name in names], names), gaps=(1.2, 1.6))
     return figure
 
 

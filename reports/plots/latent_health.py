@@ -14,12 +14,11 @@ from ..tables.run import codec_names
 from .style import (
     FAINT,
     GRID,
-    PAGE_WIDTH_IN,
     NothingToShowError,
     Plot,
     colour_of,
+    grid_of,
     marker_of,
-    new_figure,
     shorten,
     styled,
 )
@@ -39,7 +38,7 @@ def _measured(run: StoredRun) -> list[CodecLatents]:
     if not codecs:
         raise NothingToShowError(
             "the latents were not measured; make the run again"
-            if any(codec["latent_channels"] for codec in run.record["codecs"])
+            if any(codec.latent_channels for codec in run.record.codecs)
             else "no codec of the run has latents"
         )
     return codecs
@@ -49,8 +48,7 @@ def _measured(run: StoredRun) -> list[CodecLatents]:
 def latent_channels(run: StoredRun) -> list[Plot]:
     """Draw a panel a codec: each channel's mean ± standard deviation, least and greatest value."""
     codecs = _measured(run)
-    figure = new_figure(PAGE_WIDTH_IN, 2.3 * len(codecs) + 0.2)
-    axes = figure.subplots(len(codecs), 1, squeeze=False)[:, 0]
+    figure, axes = grid_of(len(codecs), 1, 2.3, 0.2)
     for axis, codec in zip(axes, codecs, strict=True):
         _draw_channels(axis, codec, colour_of(codec_names(run).index(codec.codec)))
     figure.tight_layout(pad=0.6, h_pad=1.4)
@@ -88,17 +86,11 @@ def latent_correlation(run: StoredRun) -> list[Plot]:
     codecs = [codec for codec in _measured(run) if len(codec.channels) > 1]
     if not codecs:
         raise NothingToShowError("no codec has more than one latent channel")
-    columns = min(MAPS_A_ROW, len(codecs))
-    rows = math.ceil(len(codecs) / columns)
-    figure = new_figure(PAGE_WIDTH_IN, 3.1 * rows + 0.5)
-    axes = figure.subplots(rows, MAPS_A_ROW, squeeze=False)
-    image: Any = None
-    for axis, codec in zip(axes.flat, codecs, strict=False):
-        image = _draw_map(axis, codec)
-    for axis in list(axes.flat)[len(codecs) :]:
-        axis.set_visible(False)
-    figure.tight_layout(pad=0.6, h_pad=1.4, w_pad=1.4, rect=(0, 0.5 / (3.1 * rows + 0.5), 1, 1))
-    place = figure.add_axes((0.3, 0.32 / (3.1 * rows + 0.5), 0.4, 0.1 / (3.1 * rows + 0.5)))
+    figure, axes = grid_of(len(codecs), MAPS_A_ROW, 3.1, 0.5)
+    height_in = float(figure.get_figheight())
+    image = [_draw_map(axis, codec) for axis, codec in zip(axes, codecs, strict=True)][-1]
+    figure.tight_layout(pad=0.6, h_pad=1.4, w_pad=1.4, rect=(0, 0.5 / height_in, 1, 1))
+    place = figure.add_axes((0.3, 0.32 / height_in, 0.4, 0.1 / height_in))
     bar = figure.colorbar(image, place, orientation="horizontal", ticks=[-1, -0.5, 0, 0.5, 1])
     bar.outline.set_visible(False)
     caption = (
@@ -135,19 +127,18 @@ def _draw_map(axis: Axes, codec: CodecLatents) -> Any:
 @styled
 def latent_spectrum(run: StoredRun) -> list[Plot]:
     """Draw a line a codec: the share of variance of each principal component of its channels."""
-    codecs = [codec for codec in _measured(run) if sum(codec.whole["eigenvalues"]) > 0]
+    codecs = [codec for codec in _measured(run) if sum(codec.whole.eigenvalues) > 0]
     if not codecs:
         raise NothingToShowError("the latents of every codec are constant")
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-    figure = new_figure(PAGE_WIDTH_IN, 3.4)
-    axis = figure.subplots()
+    figure, (axis,) = grid_of(1, 1, 3.4)
     for codec in codecs:
-        values = np.asarray(codec.whole["eigenvalues"])
+        values = np.asarray(codec.whole.eigenvalues)
         place = codec_names(run).index(codec.codec)
         # Rounding leaves a direction without variance some 1e-17 of the whole.
         shares = np.where(values > 1e-12 * values.sum(), values / values.sum(), np.nan)
-        effective = significant(codec.whole["effective_channels"])
+        effective = significant(codec.whole.effective_channels)
         axis.plot(
             range(1, len(values) + 1),
             shares,

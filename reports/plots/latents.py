@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from ...bench.store.run import StoredRun
 from ..pictures.selection import latents_picture
 from ..tables.run import codec_names
 from .grid import Cell, Row, draw_rows
-from .style import NothingToShowError, Plot, styled
+from .style import NothingToShowError, Plot, own_stem, styled
 
 CHANNELS_A_ROW = 8
 
@@ -22,7 +21,7 @@ def latents(run: StoredRun) -> list[Plot]:
     """Draw a figure a codec that has latents: every channel, stretched to its own range."""
     image_id = latents_picture(run)
     if image_id is None:
-        autoencoders = any(codec["latent_channels"] for codec in run.record["codecs"])
+        autoencoders = any(codec.latent_channels for codec in run.record.codecs)
         raise NothingToShowError(
             "no latents were kept; run with --keep all"
             if autoencoders
@@ -32,15 +31,8 @@ def latents(run: StoredRun) -> list[Plot]:
     for name in codec_names(run):
         path = run.latents_path(name, image_id)
         if path is not None:
-            plots.append(_draw(name, image_id, _read(path), _stem(name, plots)))
+            plots.append(_draw(name, image_id, _read(path), own_stem("latents", name, plots)))
     return plots
-
-
-def _stem(name: str, plots: list[Plot]) -> str:
-    """Return a file name for a codec's plot that no system refuses and no other plot has."""
-    stem = f"latents-{re.sub(r'[^A-Za-z0-9._+-]+', '_', name)[:80]}"
-    taken = any(plot.stem.lower() == stem.lower() for plot in plots)
-    return f"{stem}-{len(plots) + 1}" if taken else stem
 
 
 def _read(path: Path) -> np.ndarray:

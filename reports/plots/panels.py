@@ -26,6 +26,8 @@ from .style import (
     NothingToShowError,
     Plot,
     colour_of,
+    labels_once,
+    legend_above,
     marker_of,
     new_figure,
     shorten,
@@ -142,24 +144,18 @@ def _draw(
     shown = [cell for row in rows for cell in row]
     labels = lines_of(shown)
     stages = [stage for stage in STAGES if any(cell.stage == stage for cell in shown)]
-    columns = max(2, len(stages))
     figure = new_figure(PAGE_WIDTH_IN, PANEL_HEIGHT_IN * len(rows) + 0.45)
-    axes = figure.subplots(len(rows), columns, squeeze=False)
-    handles: dict[str, Any] = {}
+    axes = figure.subplots(len(rows), max(2, len(stages)), squeeze=False)
+    for axis in axes[:, len(stages) :].flat:
+        axis.set_visible(False)
     for row, group in enumerate(rows):
-        for column in range(columns):
-            axis = axes[row, column]
-            if column >= len(stages):
-                axis.set_visible(False)
-                continue
-            own = [cell for cell in group if cell.stage == stages[column]]
+        for axis, stage in zip(axes[row], stages, strict=False):
+            own = [cell for cell in group if cell.stage == stage]
             _draw_panel(axis, run, own, labels, sweep, y)
-            axis.set_title(f"{stages[column].capitalize()} · {sweep.row_text(group[0])}")
+            axis.set_title(f"{stage.capitalize()} · {sweep.row_text(group[0])}")
             axis.set_xlabel(sweep.label, color=FAINT)
-            for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
-                handles.setdefault(label, handle)
         axes[row, 0].set_ylabel(f"{y.label}\non {shorten(device, 24)}")
-    place_legend(figure, handles)
+    place_legend(figure, labels_once(axes.flat))
     return figure
 
 
@@ -298,12 +294,6 @@ def scale_log(axis: Axes, values: Sequence[float], vertical: bool = True) -> Non
     shown.set_minor_locator(NullLocator())
 
 
-def place_legend(figure: Figure, handles: dict[str, Any]) -> None:
-    """Put the legend above the panels and lay these out below it."""
-    columns = 3 if any(len(label) > 28 for label in handles) else 5
-    figure.legend(
-        list(handles.values()), list(handles), loc="upper left", ncols=min(len(handles), columns)
-    )
-    rows = -(-len(handles) // columns)
-    top = 1 - (0.12 + 0.2 * rows) / float(figure.get_figheight())
-    figure.tight_layout(pad=0.6, h_pad=1.4, w_pad=1.6, rect=(0, 0, 1, top))
+def place_legend(figure: Figure, legend: tuple[list[Any], list[str]]) -> None:
+    """Put the legend above the panels, fewer to a line where labels are long."""
+    legend_above(figure, legend, 3 if any(len(label) > 28 for label in legend[1]) else 5)

@@ -21,12 +21,12 @@ from .panels import place_legend, scale_log
 from .points import picture_links
 from .style import (
     FAINT,
-    PAGE_WIDTH_IN,
     NothingToShowError,
     Plot,
     colour_of,
+    grid_of,
+    labels_once,
     marker_of,
-    new_figure,
     shorten,
     styled,
 )
@@ -59,9 +59,7 @@ def quality_latency(run: StoredRun) -> list[Plot]:
         raise NothingToShowError(
             "no codec was timed on a round trip in the precision in which it was scored"
         )
-    rows = math.ceil(len(columns) / COLUMNS)
-    figure = new_figure(PAGE_WIDTH_IN, 2.9 * rows + 0.4)
-    axes = figure.subplots(rows, COLUMNS, squeeze=False)
+    figure, axes = grid_of(len(columns), COLUMNS, 2.9, 0.4)
     shown = [one.cell for one in timed.values()]
     fills = [
         f"{shorten(device, 26)} ({'hollow' if device == CPU else 'filled'})"
@@ -69,13 +67,10 @@ def quality_latency(run: StoredRun) -> list[Plot]:
     ]
     batch = f" in batches of {shown[0].batch}" if shown[0].batch > 1 else ""
     label = f"ms a picture of {size_text(shown[0])} px{batch} (p50)\non {', '.join(fills)}"
-    for axis, column in zip(axes.flat, columns, strict=False):
+    for axis, column in zip(axes, columns, strict=True):
         _draw_panel(axis, run, column, timed)
         axis.set_xlabel(label, color=FAINT)
-    for axis in axes.flat[len(columns) :]:
-        axis.set_visible(False)
-    handles = dict(zip(*reversed(axes[0, 0].get_legend_handles_labels()), strict=True))
-    place_legend(figure, handles)
+    place_legend(figure, labels_once(axes[:1]))
     return [Plot("quality_latency", _caption(run, shown), figure)]
 
 
@@ -100,14 +95,14 @@ def _round_trips(run: StoredRun, cells: list[Timing]) -> dict[str, Timed]:
 
     The size and batch are those that most codecs have, the smaller batch and larger size first.
     """
-    scored = {str(codec["name"]): codec for codec in run.record["codecs"]}
+    scored = {codec.name: codec for codec in run.record.codecs}
     usable = [
         cell
         for cell in cells
         if cell.stage == "roundtrip"
         and cell.samples_ms
         and cell.codec in scored
-        and cell.dtype == scored[cell.codec]["dtype"]
+        and cell.dtype == scored[cell.codec].dtype
     ]
     owners = {(c.codec, c.batch, c.width_px, c.height_px) for c in usable}
     counts = Counter(owner[1:] for owner in owners)
@@ -116,7 +111,7 @@ def _round_trips(run: StoredRun, cells: list[Timing]) -> dict[str, Timed]:
     shape = max(counts, key=lambda key: (counts[key], -key[0], key[1] * key[2]))
     chosen: dict[str, Timed] = {}
     for cell in usable:
-        settings = scored[cell.codec]["settings"]
+        settings = scored[cell.codec].settings
         on = [mode for mode in ("channels_last", "compile") if settings.get(mode)]
         as_scored = cell.mode == ("+".join(on) or "eager")
         median_ms = cell.percentile_ms(50)
@@ -154,9 +149,7 @@ def _draw_panel(axis: Axes, run: StoredRun, column: Column, timed: dict[str, Tim
         scale_log(axis, edges, vertical=False)
     axis.margins(y=0.15)
     axis.grid()
-    unit = f", {column.unit}" if column.unit else ""
-    better = "higher is better" if column.higher_is_better else "lower is better"
-    axis.set_title(f"{column.label}{unit} · {better}")
+    axis.set_title(f"{column.title} · {column.better}")
 
 
 def _draw_pictures(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -14,12 +13,13 @@ from ..tables.run import codec_names, finite_columns, whole_values
 from .points import picture_links
 from .style import (
     FAINT,
-    PAGE_WIDTH_IN,
     NothingToShowError,
     Plot,
     colour_of,
+    grid_of,
+    legend_above,
     marker_of,
-    new_figure,
+    scale_rates,
     shorten,
     styled,
 )
@@ -37,18 +37,10 @@ def rate(run: StoredRun) -> list[Plot]:
     columns = finite_columns(run)
     if not rates or not columns:
         raise NothingToShowError("no codec has both a rate and a quality")
-    rows = math.ceil(len(columns) / COLUMNS)
-    figure = new_figure(PAGE_WIDTH_IN, 3.1 * rows + 0.4)
-    axes = figure.subplots(rows, COLUMNS, squeeze=False)
-    for axis, column in zip(axes.flat, columns, strict=False):
+    figure, axes = grid_of(len(columns), COLUMNS, 3.1, 0.4)
+    for axis, column in zip(axes, columns, strict=True):
         _draw_panel(axis, run, column, rates)
-    for axis in axes.flat[len(columns) :]:
-        axis.set_visible(False)
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="upper left", ncols=min(len(labels), 5))
-    legend_rows = math.ceil(len(labels) / 5)
-    top = 1 - (0.12 + 0.2 * legend_rows) / float(figure.get_figheight())
-    figure.tight_layout(pad=0.6, h_pad=1.4, w_pad=1.6, rect=(0, 0, 1, top))
+    legend_above(figure, axes[0].get_legend_handles_labels())
     caption = (
         "Large markers are means over the pictures, small ones single pictures, to which they "
         "lead. Filled: real bytes "
@@ -69,13 +61,9 @@ def _draw_panel(axis: Axes, run: StoredRun, column: Column, rates: list[Column])
                 hollow = not bits.variant.endswith("measured")
                 urls = picture_links(cast(pd.Series, pairs["y"]), codec, column)
                 _draw_codec(axis, pairs, place, shorten(codec), hollow, urls)
-    axis.set_xscale("log")
-    axis.grid()
-    _label_ticks(axis)
-    unit = f", {column.unit}" if column.unit else ""
-    better = "higher is better" if column.higher_is_better else "lower is better"
-    axis.set_title(f"{column.label}{unit}")
-    axis.set_xlabel(f"bits per pixel · {column.variant} · {better}", color=FAINT)
+    scale_rates(axis)
+    axis.set_title(column.title)
+    axis.set_xlabel(f"bits per pixel · {column.variant} · {column.better}", color=FAINT)
 
 
 def _draw_codec(
@@ -106,11 +94,3 @@ def _draw_codec(
         zorder=4,
         label=label,
     )
-
-
-def _label_ticks(axis: Axes) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    axis.xaxis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5)))
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.xaxis.set_minor_formatter(NullFormatter())

@@ -14,12 +14,13 @@ from ..tables.rate import curve_means, metric_columns, swept_codecs
 from .style import (
     FAINT,
     INK,
-    PAGE_WIDTH_IN,
     NothingToShowError,
     Plot,
     colour_of,
+    grid_of,
+    legend_above,
     marker_of,
-    new_figure,
+    scale_rates,
     shorten,
     styled,
 )
@@ -40,18 +41,10 @@ def rd_curves(found: StoredRd) -> list[Plot]:
     columns = metric_columns(found)
     if not columns:
         raise NothingToShowError("no metric has a value")
-    rows = math.ceil(len(columns) / COLUMNS)
-    figure = new_figure(PAGE_WIDTH_IN, 3.3 * rows + 0.3)
-    axes = figure.subplots(rows, COLUMNS, squeeze=False)
-    for axis, column in zip(axes.flat, columns, strict=False):
+    figure, axes = grid_of(len(columns), COLUMNS, 3.3, 0.3)
+    for axis, column in zip(axes, columns, strict=True):
         _draw_curves(axis, found, column)
-    for axis in axes.flat[len(columns) :]:
-        axis.set_visible(False)
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="upper left", ncols=min(len(labels), LEGEND_COLUMNS))
-    legend_rows = math.ceil(len(labels) / LEGEND_COLUMNS)
-    top = 1 - (0.12 + 0.2 * legend_rows) / float(figure.get_figheight())
-    figure.tight_layout(pad=0.6, h_pad=1.4, w_pad=1.6, rect=(0, 0, 1, top))
+    legend_above(figure, axes[0].get_legend_handles_labels(), LEGEND_COLUMNS)
     caption = (
         "Lines: means of rate and metric over the pictures at each setting. Small marks: single "
         "pictures. All rates are real bytes: an autoencoder's are its quantised, range-coded "
@@ -90,20 +83,9 @@ def _draw_curves(axis: Axes, found: StoredRd, column: Column) -> None:
             zorder=4,
             label=shorten(codec, 22),
         )
-    axis.set_xscale("log")
-    axis.grid()
-    _label_rates(axis)
-    better = "higher is better" if column.higher_is_better else "lower is better"
-    axis.set_title(f"{column.label}{f', {column.unit}' if column.unit else ''}")
-    axis.set_xlabel(f"bits per pixel · {column.variant} · {better}", color=FAINT)
-
-
-def _label_rates(axis: Axes) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    axis.xaxis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5)))
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.xaxis.set_minor_formatter(NullFormatter())
+    scale_rates(axis)
+    axis.set_title(column.title)
+    axis.set_xlabel(f"bits per pixel · {column.variant} · {column.better}", color=FAINT)
 
 
 @styled
@@ -113,8 +95,7 @@ def bd_rates(found: StoredRd) -> list[Plot]:
         raise NothingToShowError("every BD-rate was refused; the table says why")
     columns = metric_columns(found)
     codecs = [name for name in swept_codecs(found) if name != found.record["anchor"]]
-    figure = new_figure(PAGE_WIDTH_IN, 1.0 + 0.36 * len(codecs))
-    axes = figure.subplots(1, len(columns), squeeze=False, sharey=True)[0]
+    figure, axes = grid_of(len(columns), len(columns), 1.0 + 0.36 * len(codecs), sharey=True)
     reach = _reach(found.bd)
     for axis, column in zip(axes, columns, strict=True):
         rows = found.bd[found.bd["metric"] == column.variant].set_index("codec")

@@ -19,7 +19,8 @@ from .style import (
     WHOLE_COLOUR,
     NothingToShowError,
     Plot,
-    new_figure,
+    grid_of,
+    legend_above,
     shorten,
     styled,
 )
@@ -45,16 +46,11 @@ def regions(run: StoredRun) -> list[Plot]:
         raise NothingToShowError("no metric has a value for a region")
     kinds = list(dict.fromkeys(table.index.get_level_values("kind")))
     bars = len(codec_names(run)) * (len(kinds) + 2)
-    figure = new_figure(max(PAGE_WIDTH_IN, 0.36 * bars), PANEL_HEIGHT_IN * len(columns) + 0.35)
-    axes = figure.subplots(len(columns), 1, squeeze=False)[:, 0]
+    width_in = max(PAGE_WIDTH_IN, 0.36 * bars)
+    figure, axes = grid_of(len(columns), 1, PANEL_HEIGHT_IN, 0.35, width_in=width_in)
     for axis, column in zip(axes, columns, strict=True):
         _draw_panel(axis, run, table, column, kinds)
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="upper left", ncols=min(len(labels), 8), bbox_to_anchor=(0, 1)
-    )
-    top = 1 - 0.3 / float(figure.get_figheight())
-    figure.tight_layout(pad=0.6, h_pad=1.4, rect=(0, 0, 1, top))
+    legend_above(figure, axes[0].get_legend_handles_labels(), 8, room_in=0.1)
     caption = (
         "Grey bars are the mean over whole pictures, coloured bars the mean over the regions of a "
         "kind, points single regions. The black line across a bar is the mean of the whole "
@@ -84,9 +80,7 @@ def _draw_panel(
     axis.tick_params(axis="x", length=0)
     axis.grid(axis="y")
     axis.margins(x=0.01, y=0.14)
-    unit = f", {column.unit}" if column.unit else ""
-    better = "higher is better" if column.higher_is_better else "lower is better"
-    axis.set_title(f"{column.label}{unit} · {better}")
+    axis.set_title(f"{column.title} · {column.better}")
 
 
 def _draw_kind(

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import functools
 import io
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from ...bench.errors import VaebenchError
-from ...bench.store.run import write_atomic
+from ...bench.store.atomic import write_atomic
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 PAGE_WIDTH_IN = 9.0
@@ -98,6 +100,77 @@ def new_figure(width_in: float, height_in: float) -> Figure:
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width_in, height_in))
+
+
+def grid_of(
+    count: int,
+    columns: int,
+    row_in: float,
+    more_in: float = 0.0,
+    *,
+    width_in: float = PAGE_WIDTH_IN,
+    **options: Any,
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure of so many panels, row by row; places that are left over stay empty.
+
+    Args:
+        row_in: the height of a row; more_in: of what stands above and below all of them.
+        options: as matplotlib's `Figure.subplots` takes them.
+    """
+    rows = -(-count // columns)
+    figure = new_figure(width_in, row_in * rows + more_in)
+    axes = figure.subplots(rows, columns, squeeze=False, **options)
+    for axis in axes.flat[count:]:
+        axis.set_visible(False)
+    return figure, list(axes.flat[:count])
+
+
+def labels_once(axes: Iterable[Axes]) -> tuple[list[Any], list[str]]:
+    """Return the handles and labels of several panels, as a legend takes them, each label once."""
+    handles: dict[str, Any] = {}
+    for axis in axes:
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    return list(handles.values()), list(handles)
+
+
+def legend_above(
+    figure: Figure,
+    legend: tuple[Sequence[Any], Sequence[str]],
+    columns: int = 5,
+    *,
+    room_in: float = 0.12,
+    gaps: tuple[float, float] = (1.4, 1.6),
+) -> None:
+    """Put the legend above the panels and lay these out below it.
+
+    Args:
+        legend: handles and labels. room_in: beside the height of its lines.
+        gaps: between panels, up and across, in heights of letters.
+    """
+    handles, labels = legend
+    figure.legend(handles, labels, loc="upper left", ncols=max(1, min(len(labels), columns)))
+    height_in = room_in + 0.2 * -(-len(labels) // columns)
+    top = 1 - height_in / float(figure.get_figheight())
+    figure.tight_layout(pad=0.6, h_pad=gaps[0], w_pad=gaps[1], rect=(0, 0, 1, top))
+
+
+def scale_rates(axis: Axes) -> None:
+    """Make the axis of bits per pixel logarithmic, labelled at 1, 2, 5 · 10ⁿ."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.set_xscale("log")
+    axis.grid()
+    axis.xaxis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5)))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.xaxis.set_minor_formatter(NullFormatter())
+
+
+def own_stem(name: str, codec: str, plots: Sequence[Plot]) -> str:
+    """Return a file name for a codec's plot that no system refuses and no other plot has."""
+    stem = f"{name}-{re.sub(r'[^A-Za-z0-9._+-]+', '_', codec)[:80]}"
+    taken = any(plot.stem.lower() == stem.lower() for plot in plots)
+    return f"{stem}-{len(plots) + 1}" if taken else stem
 
 
 def save(plot: Plot, folder: Path) -> list[Path]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from datetime import datetime
 from pathlib import Path
 from statistics import median
@@ -15,12 +14,13 @@ from ...bench.store.run import StoredRun
 from ..tables.reading import significant
 from .style import (
     FAINT,
-    PAGE_WIDTH_IN,
     NothingToShowError,
     Plot,
     colour_of,
+    grid_of,
+    labels_once,
+    legend_above,
     marker_of,
-    new_figure,
     save_figure,
     shorten,
     styled,
@@ -81,25 +81,15 @@ def draw_trend(frame: pd.DataFrame) -> Figure:
     if not cells:
         raise NothingToShowError("the history holds no cell that was measured twice")
     environments = list(dict.fromkeys(str(name) for name in frame["fingerprint"]))
-    rows = math.ceil(len(cells) / COLUMNS)
-    figure = new_figure(PAGE_WIDTH_IN, 1.9 * rows + 0.4)
-    axes = figure.subplots(rows, COLUMNS, squeeze=False)
-    for axis, group in zip(axes.flat, cells, strict=False):
+    figure, axes = grid_of(len(cells), COLUMNS, 1.9, 0.4)
+    for axis, group in zip(axes, cells, strict=True):
         _draw_panel(axis, group, environments)
-    for axis in axes.flat[len(cells) :]:
-        axis.set_visible(False)
-    handles: dict[str, Any] = {}
-    for axis in axes.flat[: len(cells)]:
-        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
-            handles.setdefault(label, handle)
-    if STEP in handles:
-        handles[STEP] = handles.pop(STEP)
-    figure.legend(
-        list(handles.values()), list(handles), loc="upper left", ncols=min(6, len(handles))
-    )
-    lines = math.ceil(len(handles) / 6)
-    top = 1 - (0.12 + 0.2 * lines) / float(figure.get_figheight())
-    figure.tight_layout(pad=0.6, h_pad=1.2, w_pad=1.4, rect=(0, 0, 1, top))
+    handles, labels = labels_once(axes)
+    if STEP in labels:
+        place = labels.index(STEP)
+        handles.append(handles.pop(place))
+        labels.append(labels.pop(place))
+    legend_above(figure, (handles, labels), 6, gaps=(1.2, 1.4))
     return figure
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ...bench.records import WHOLE
+from ...bench.records import RATES, WHOLE
 from ...bench.store.run import StoredRun
-
-RATES = ("bpp", "elements_ratio", "stored_bits_ratio")
-"""Rows of a run that say what a picture costs, not how good it looks."""
 
 UNAVAILABLE = "unavailable"
 NOT_APPLICABLE = "–"
@@ -59,6 +57,16 @@ class Column:
         return _LABELS.get(self.metric, self.metric)
 
     @property
+    def title(self) -> str:
+        """The label with the unit."""
+        return f"{self.label}, {self.unit}" if self.unit else self.label
+
+    @property
+    def better(self) -> str:
+        """Which way is better, in words."""
+        return "higher is better" if self.higher_is_better else "lower is better"
+
+    @property
     def missing(self) -> str:
         """The word for an empty cell: a rate that a codec has not, or a metric not to be had."""
         return NOT_APPLICABLE if self.is_rate else UNAVAILABLE
@@ -92,9 +100,14 @@ class Column:
 
 def quality_columns(run: StoredRun) -> list[Column]:
     """Return the metrics of a run in the order in which they were asked for."""
+    return columns_of(vars(metric) for metric in run.record.metrics)
+
+
+def columns_of(metrics: Iterable[Mapping[str, Any]]) -> list[Column]:
+    """Return the columns that a record's metrics are."""
     return [
         Column(entry["name"], entry["variant"], entry["unit"], bool(entry["higher_is_better"]))
-        for entry in run.record["metrics"]
+        for entry in metrics
     ]
 
 

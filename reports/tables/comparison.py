@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pandas as pd
@@ -11,9 +11,22 @@ from ...bench.compare.store import COMPARISON_COLUMNS, PER_IMAGE_COLUMNS, Stored
 from .columns import NOT_APPLICABLE, UNAVAILABLE, Column
 from .comparison_rows import QUOTED, ComparedRow, compared_codecs, compared_rows, metric_columns
 from .reading import Section
+from .writers import Makers, Table, made_tables
 
 CSV_COLUMNS = (*COMPARISON_COLUMNS, "protocol", "source")
 """A quoted figure has its value under `codec_mean`, and alone a protocol and a source."""
+
+_MEASURED = (
+    "mean_diff",
+    "ci_low",
+    "ci_high",
+    "smallest_detectable",
+    "share_won",
+    "baseline_mean",
+    "codec_mean",
+    "mean",
+)
+"""Columns of numbers that every row would have; elsewhere an empty cell is no loss."""
 
 _HEADER = (
     "region",
@@ -34,6 +47,7 @@ def comparison_table(comparison: StoredComparison) -> pd.DataFrame:
     """Return every row of the comparison, then the quoted figures with the verdict `quoted`."""
     quoted = [
         {
+            **dict.fromkeys(CSV_COLUMNS, ""),
             "codec": entry["name"],
             "metric": str(entry["variant"]).partition("/")[0],
             "variant": entry["variant"],
@@ -178,13 +192,15 @@ def per_image_sections(comparison: StoredComparison) -> list[Section]:
     return parts
 
 
-COMPARISON_TABLES: dict[
-    str,
-    tuple[Callable[[StoredComparison], pd.DataFrame], Callable[[StoredComparison], list[Section]]],
-] = {
+COMPARISON_TABLES: Makers[StoredComparison] = {
     "comparison": (comparison_table, comparison_sections),
     "per_image": (per_image_table, per_image_sections),
     "apart": (apart_table, apart_sections),
     "mismatches": (mismatches_table, mismatches_sections),
 }
-"""How each table is made, in full and for reading."""
+
+
+def comparison_tables(comparison: StoredComparison) -> Iterator[Table]:
+    """Yield the tables that have rows."""
+    name = str(comparison.record["name"])
+    return made_tables(COMPARISON_TABLES, comparison, name, _MEASURED)

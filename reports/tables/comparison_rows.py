@@ -10,7 +10,7 @@ import pandas as pd
 
 from ...bench.compare.store import StoredComparison
 from ...bench.records import WHOLE
-from .columns import NOT_APPLICABLE, Column
+from .columns import NOT_APPLICABLE, Column, columns_of
 from .reading import plural, share
 
 VERDICTS = ("better", "worse", "same", "undecided")
@@ -135,10 +135,7 @@ class ComparedRow:
 
 def metric_columns(comparison: StoredComparison) -> list[Column]:
     """Return the compared metrics in the order in which they were asked for."""
-    return [
-        Column(entry["name"], entry["variant"], entry["unit"], bool(entry["higher_is_better"]))
-        for entry in comparison.record["metrics"]
-    ]
+    return columns_of(comparison.record["metrics"])
 
 
 def compared_rows(comparison: StoredComparison) -> list[ComparedRow]:

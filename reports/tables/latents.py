@@ -1,6 +1,6 @@
 """The latents' health as a report reads it: rows of latents.parquet, their tables, what is wrong.
 
-What is told of a codec as a whole is in run.json under `latents`; a run of before has neither.
+What is told of a codec as a whole is in run.json under `latents`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ...bench.store.record import LatentSummary
 from ...bench.store.run import StoredRun
 from .columns import NOT_APPLICABLE
-from .reading import Section, significant
+from .reading import Section, share, significant
 
 SCALE_TOLERANCE = 1.25
 """How far, as a ratio either way, the suggested scaling factor may lie from the config's."""
@@ -35,7 +36,7 @@ class CodecLatents:
     codec: str
     scaling_factor: float | None
     channels: pd.DataFrame
-    whole: dict[str, Any]
+    whole: LatentSummary
 
     @property
     def dead(self) -> list[int]:
@@ -50,21 +51,21 @@ class CodecLatents:
     @property
     def scaled_std(self) -> float | None:
         """The standard deviation of all latents times the config's scaling factor."""
-        if self.scaling_factor is None:
+        if self.scaling_factor is None or self.whole.std is None:
             return None
-        return self.scaling_factor * float(self.whole["std"])
+        return self.scaling_factor * self.whole.std
 
 
 def codecs_with_latents(run: StoredRun) -> list[CodecLatents]:
-    """Return the codecs whose latents were measured, in the run's order; none of an old run."""
-    infos = {codec["name"]: codec for codec in run.record["codecs"]}
+    """Return the codecs whose latents were measured, in the run's order."""
+    infos = {codec.name: codec for codec in run.record.codecs}
     found: list[CodecLatents] = []
-    for whole in run.record.get("latents", []):
-        info = infos[whole["codec"]]
-        rows = pd.DataFrame(run.latents[run.latents["codec"] == whole["codec"]])
-        by_channel = any("normalised per channel" in note for note in info["notes"])
-        factor = None if by_channel else info["scaling_factor"]
-        found.append(CodecLatents(whole["codec"], factor, rows, whole))
+    for whole in run.record.latents:
+        info = infos[whole.codec]
+        rows = pd.DataFrame(run.latents[run.latents["codec"] == whole.codec])
+        by_channel = any("normalised per channel" in note for note in info.notes)
+        factor = None if by_channel else info.scaling_factor
+        found.append(CodecLatents(whole.codec, factor, rows, whole))
     return found
 
 
@@ -79,7 +80,7 @@ def latents(run: StoredRun) -> pd.DataFrame:
         correlation = codec.correlation
         for place, row in enumerate(codec.channels.to_dict("records")):
             row = {str(name): value for name, value in row.items() if name != "correlation"}
-            row["kl_nats"] = None if pd.isna(row["kl_nats"]) else row["kl_nats"]
+            row["kl_nats"] = _known(row["kl_nats"])
             closest = _closest(correlation[place], place)
             row["closest_channel"] = closest
             row["correlation"] = None if closest is None else float(correlation[place, closest])
@@ -118,27 +119,31 @@ def _whole_row(codec: CodecLatents) -> tuple[str, ...]:
     whole = codec.whole
     return (
         codec.codec,
-        str(whole["pictures"]),
+        str(whole.pictures),
         str(len(codec.channels)),
-        significant(whole["effective_channels"]),
+        significant(whole.effective_channels),
         str(len(codec.dead)),
-        _mean(whole["mean"], whole["std"]),
-        significant(whole["std"]),
+        _mean(whole.mean, whole.std),
+        significant(whole.std),
         significant(codec.scaling_factor, 4),
-        significant(whole["suggested_scaling_factor"], 4),
+        significant(whole.suggested_scaling_factor, 4),
         significant(codec.scaled_std),
-        significant(whole["kl_nats_per_element"]),
-        significant(whole["kl_nats_per_picture"], 4),
-        significant(whole["max_abs"]),
-        _times(whole["fp16_headroom"]),
+        significant(whole.kl_nats_per_element),
+        significant(whole.kl_nats_per_picture, 4),
+        significant(whole.max_abs),
+        _times(whole.fp16_headroom),
     )
 
 
-def _mean(mean: float, std: float) -> str:
+def _mean(mean: float | None, std: float | None) -> str:
     """Return a mean in the digits that tell something beside its deviation."""
-    if std == 0 or abs(mean) >= std:
+    if mean is None or not std or abs(mean) >= std:
         return significant(mean)
     return f"{round(mean, (digits := 2 - math.floor(math.log10(std)))) + 0.0:.{max(0, digits)}f}"
+
+
+def _known(value: float) -> float | None:
+    return None if pd.isna(value) else value
 
 
 def _correlation(value: float) -> str:
@@ -170,7 +175,7 @@ def _notes(codecs: Sequence[CodecLatents]) -> tuple[tuple[str, str], ...]:
             "activations, which may be larger, are not looked at",
         ),
     ]
-    if any(codec.whole["kl_nats_per_element"] is not None for codec in codecs):
+    if any(codec.whole.kl_nats_per_element is not None for codec in codecs):
         told = "of the encoder's posterior from the unit Gaussian, in nats; a dash without one"
         notes.insert(4, ("KL", told))
     return tuple(notes)
@@ -190,8 +195,8 @@ def _channel_section(codec: CodecLatents) -> Section:
                 str(row["channel"]),
                 _mean(row["mean"], row["std"]),
                 *(significant(row[name]) for name in ("std", "min", "max")),
-                f"{significant(100 * row['share_outside_4std'], 2)} %",
-                NOT_APPLICABLE if pd.isna(row["kl_nats"]) else significant(row["kl_nats"]),
+                share(_known(row["share_outside_4std"]), 2),
+                significant(_known(row["kl_nats"])),
                 NOT_APPLICABLE if closest is None else str(closest),
                 NOT_APPLICABLE if closest is None else _correlation(correlation[place, closest]),
                 "dead" if row["is_dead"] else "",
@@ -209,9 +214,9 @@ def latent_findings(run: StoredRun) -> list[str]:
     """Return a sentence for each thing about a codec's latents that a reader must know."""
     lines = [line for codec in codecs_with_latents(run) for line in _problems(codec)]
     lines += [
-        f"{info['name']}: {note}, which a code trained elsewhere has not seen."
-        for info in run.record["codecs"]
-        for note in info["notes"]
+        f"{info.name}: {note}, which a code trained elsewhere has not seen."
+        for info in run.record.codecs
+        for note in info.notes
         if note.startswith(_ON_OWN_SET)
     ]
     return lines
@@ -227,17 +232,17 @@ def _problems(codec: CodecLatents) -> list[str]:
             f"{'are' if len(dead) > 1 else 'is'} dead ({numbers}): the standard deviation is below "
             "a tenth of the median channel's."
         )
-    scaled, suggested = codec.scaled_std, whole["suggested_scaling_factor"]
+    scaled, suggested = codec.scaled_std, whole.suggested_scaling_factor
     if scaled and suggested and max(scaled, 1 / scaled) > SCALE_TOLERANCE:
         lines.append(
             f"{name}: times the config's scaling factor {significant(codec.scaling_factor, 4)}, "
             f"the latents of these pictures have a standard deviation of {significant(scaled)}; "
             f"{significant(suggested, 4)} would make it 1."
         )
-    headroom = whole["fp16_headroom"]
+    headroom = whole.fp16_headroom
     if headroom is not None and headroom < LEAST_FP16_HEADROOM:
         lines.append(
-            f"{name}: the largest latent, {significant(whole['max_abs'])}, fits only "
+            f"{name}: the largest latent, {significant(whole.max_abs)}, fits only "
             f"{significant(headroom, 2)} times into float16's 65504."
         )
     return lines

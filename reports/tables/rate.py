@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from ...bench.rate.store import StoredRd
-from .columns import NOT_APPLICABLE, UNAVAILABLE, Column
+from .columns import NOT_APPLICABLE, UNAVAILABLE, Column, columns_of
 from .reading import Section, significant
+from .writers import Makers, Table, made_tables
 
 RATES_BPP = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 """Where the curves are read to tell which codec is best at a rate."""
@@ -41,11 +42,7 @@ def swept_codecs(found: StoredRd) -> list[str]:
 def metric_columns(found: StoredRd) -> list[Column]:
     """Return the metrics that have a value, in the order in which they were asked for."""
     known = set(found.points.dropna(subset=["value"])["variant"])
-    return [
-        Column(entry["name"], entry["variant"], entry["unit"], bool(entry["higher_is_better"]))
-        for entry in found.record["metrics"]
-        if entry["variant"] in known
-    ]
+    return [column for column in columns_of(found.record["metrics"]) if column.variant in known]
 
 
 def curve_means(found: StoredRd, variant: str) -> pd.DataFrame:
@@ -282,13 +279,15 @@ def _title(column: Column) -> str:
     return f"{column.label} {'↑' if column.higher_is_better else '↓'}{unit}"
 
 
-RD_TABLES: dict[
-    str, tuple[Callable[[StoredRd], pd.DataFrame], Callable[[StoredRd], Sequence[Section]]]
-] = {
+RD_TABLES: Makers[StoredRd] = {
     "bd": (lambda found: found.bd, bd_sections),
     "best_at_rates": (best_at_rates, best_sections),
     "curves": (curve_table, curve_sections),
     "rates": (lambda found: found.rates, rate_sections),
     "equal_means": (equal_means, equal_sections),
 }
-"""Each table of a measurement as a data frame and as text, by name."""
+
+
+def rd_tables(found: StoredRd) -> Iterator[Table]:
+    """Yield the tables that have rows."""
+    return made_tables(RD_TABLES, found, str(found.record["name"]), ("ci_low", "ci_high"))

@@ -53,9 +53,9 @@ def byte_count(value: float | None) -> str:
     return f"{significant(value / _KIB**3)} GiB"
 
 
-def share(value: float | None) -> str:
+def share(value: float | None, digits: int = 3) -> str:
     """Return a share of 1 in per cent; a dash for None."""
-    return NOT_APPLICABLE if value is None else f"{significant(100 * value)} %"
+    return NOT_APPLICABLE if value is None else f"{significant(100 * value, digits)} %"
 
 
 def span(values: list[float], digits: int = 3) -> str:

@@ -27,13 +27,13 @@ COUNTS = ("pictures", "infinite", "regions")
 
 def codec_names(run: StoredRun) -> list[str]:
     """Return the codecs in the order in which they were given."""
-    return [str(codec["name"]) for codec in run.record["codecs"]]
+    return [codec.name for codec in run.record.codecs]
 
 
 def scored_images(run: StoredRun) -> list[str]:
     """Return the pictures that have scores, in the order of the run."""
     scored = set(run.scores["image_id"].unique())
-    return [str(image["image_id"]) for image in run.record["images"] if image["image_id"] in scored]
+    return [image.image_id for image in run.record.images if image.image_id in scored]
 
 
 def whole_values(run: StoredRun, variant: str) -> dict[str, pd.Series]:
@@ -78,10 +78,7 @@ def summary(run: StoredRun) -> pd.DataFrame:
     A rate has its mean only: of the pictures' bits per pixel, each picture counting alike.
     """
     pixels = pd.Series(
-        {
-            image["image_id"]: image["width_px"] * image["height_px"]
-            for image in run.record["images"]
-        }
+        {image.image_id: image.width_px * image.height_px for image in run.record.images}
     )
     blocks: dict[tuple[str, str], list[float | str]] = {}
     for column in quality_columns(run):
@@ -204,9 +201,9 @@ def unavailable(run: StoredRun) -> pd.DataFrame:
     """Return why numbers are missing: metric, variant, codec, pictures, reason."""
     columns = ["metric", "variant", "codec", "pictures", "reason"]
     groups: dict[tuple[str, str, str, str], list[str]] = {}
-    for entry in run.record["unavailable"]:
-        key = (entry["metric"], entry["variant"], entry["codec"] or "all", entry["reason"])
-        groups.setdefault(key, []).append(entry["image_id"] or "")
+    for entry in run.record.unavailable:
+        key = (entry.metric, entry.variant, entry.codec or "all", entry.reason)
+        groups.setdefault(key, []).append(entry.image_id or "")
     rows = [
         (metric, variant, codec, _pictures_phrase(images), reason)
         for (metric, variant, codec, reason), images in groups.items()

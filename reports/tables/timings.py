@@ -74,8 +74,8 @@ def device_phrase(run: StoredRun, cells: Sequence[Timing], device: str) -> str:
     if device != CPU:
         return device
     counts = sorted({cell.threads for cell in cells if cell.device == CPU and cell.threads})
-    model = run.record["environment"].get("cpu")
-    details = [str(model)] if model else []
+    model = run.record.environment.cpu
+    details = [model] if model else []
     if counts:
         plural = "" if counts == [1] else "s"
         details.append(f"{' or '.join(map(str, counts))} thread{plural}")
@@ -118,6 +118,17 @@ def gathered_remarks(cells: Sequence[Timing]) -> list[tuple[str, str, list[str]]
     return sorted(found, key=lambda remark: _GRAVITY.get(remark[0], 0))
 
 
+_WHAT = (
+    *("codec", "stage", "width_px", "height_px", "batch"),
+    *("dtype", "mode", "device", "threads"),
+)
+_FOUND = (
+    *("images_per_s", "megapixels_per_s", "tflops", "share_of_peak"),
+    *("flop", "peak_bytes", "peak_reserved_bytes", "first_call_ms"),
+)
+_HOW = ("warmup_runs", "settled", "throttled", "clock", "status", "reason")
+
+
 def timings(run: StoredRun) -> pd.DataFrame:
     """Return one row a timed cell, numbers in full; `samples` counts them.
 
@@ -126,19 +137,11 @@ def timings(run: StoredRun) -> pd.DataFrame:
     """
     rows: list[dict[str, Any]] = []
     for cell in timed_cells(run):
-        row: dict[str, Any] = {
-            name: getattr(cell, name)
-            for name in ("codec", "stage", "width_px", "height_px", "batch", "dtype", "mode")
-        }
-        row |= {"device": cell.device, "threads": cell.threads}
+        row: dict[str, Any] = {name: getattr(cell, name) for name in _WHAT}
         row |= {f"p{percent}_ms": cell.percentile_ms(percent) for percent in (50, 90, 99)}
-        for name in ("images_per_s", "megapixels_per_s", "tflops", "share_of_peak"):
-            row[name] = getattr(cell, name)
-        for name in ("flop", "peak_bytes", "peak_reserved_bytes", "first_call_ms"):
-            row[name] = getattr(cell, name)
-        row |= {"samples": len(cell.samples_ms), "warmup_runs": cell.warmup_runs}
-        for name in ("settled", "throttled", "clock", "status", "reason"):
-            row[name] = getattr(cell, name)
+        row |= {name: getattr(cell, name) for name in _FOUND}
+        row |= {"samples": len(cell.samples_ms)}
+        row |= {name: getattr(cell, name) for name in _HOW}
         row["settings"] = json.dumps(dict(cell.settings), sort_keys=True)
         rows.append(row)
     # Objects, so that a whole number beside an absent one stays whole.

@@ -1,35 +1,28 @@
-"""The viewer of comparison.html: what changed most, as a run of the comparison's own pictures."""
+"""What the viewer of comparison.html shows: what changed most, under the baseline and the codecs.
+
+A region is a picture of its own, as the comparison keeps no more of it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import math
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import pandas as pd
 
 from ...bench.compare.store import StoredComparison
 from ...bench.records import REFERENCE, WHOLE
-from ...bench.store.run import SCORE_COLUMNS, StoredRun
-from ..tables.comparison_rows import compared_codecs
+from ...bench.store.record import ErrorMap
+from ..pictures.comparison import error_top
+from ..pictures.selection import worst_in_turn
+from ..tables.columns import Column
+from ..tables.comparison_rows import compared_codecs, metric_columns
+from .viewed import Values, Viewed
 
 _SIDES = (("baseline", "baseline_value"), ("codec", "codec_value"))
-
-
-@dataclass(frozen=True)
-class ComparedPictures(StoredRun):
-    """The changed pictures and regions of a comparison, read as the pictures of one run.
-
-    A region is a picture of its own, as the comparison keeps no more of it. `paths` are the files
-    by room, codec and picture.
-    """
-
-    paths: Mapping[tuple[str, str, str], Path] = field(default_factory=dict)
-
-    def _kept(self, room: str, codec: str, image_id: str, suffix: str = ".png") -> Path | None:
-        return self.paths.get((room, codec, image_id))
+_Paths = dict[tuple[str, str], Path]
 
 
 def picture_name(image_id: str, place: str) -> str:
@@ -37,32 +30,27 @@ def picture_name(image_id: str, place: str) -> str:
     return f"{image_id} · {place}" if place else image_id
 
 
-def pair_address(image_id: str, baseline: str, codec: str) -> str:
-    """Return the address of a picture of the viewer, the baseline beside a codec."""
-    named = {"picture": image_id, "a": baseline, "b": codec}
-    return "#" + "&".join(f"{key}={quote(value, safe='')}" for key, value in named.items())
-
-
-def compared_pictures(comparison: StoredComparison) -> ComparedPictures:
+def viewed_comparison(comparison: StoredComparison) -> Viewed:
     """Return what the viewer of a comparison shows; without pictures where nothing changed."""
-    record, changed = comparison.record, list(comparison.record["changed"])
-    images: dict[str, dict[str, Any]] = {}
-    for entry in changed:
-        name = _name(entry)
-        images.setdefault(name, _image(record, entry, name))
+    record = comparison.record
+    codecs = [str(record["baseline"]), *compared_codecs(comparison)]
+    columns, sizes, values = metric_columns(comparison), _sizes(record), _values(comparison)
+    pictures, maps = _paths(comparison)
+    kept = [name for name in sizes if any(name == own for _, own in (*pictures, *maps))]
     stored = record["map"]
-    like_a_run = {
-        "name": record["name"],
-        "images": list(images.values()),
-        "codecs": [{"name": name} for name in (record["baseline"], *compared_codecs(comparison))],
-        "metrics": record["metrics"],
-        "regions": [],
-        "unavailable": [],
-        "error_map": stored and {"unit": "", **stored},
-        "finished": True,
-    }
-    return ComparedPictures(
-        comparison.folder, like_a_run, _scores(comparison, changed), _paths(comparison, changed)
+    return Viewed(
+        folder=comparison.folder,
+        codecs=codecs,
+        columns=columns,
+        sizes=sizes,
+        pictures=_worst_first(kept, codecs, columns, values),
+        values=values,
+        regions={},
+        error_map=stored and ErrorMap(stored["metric"], stored["variant"], "", stored["max"]),
+        top=error_top(comparison),
+        picture_path=lambda codec, name: pictures.get((codec, name)),
+        map_path=lambda codec, name: maps.get((codec, name)),
+        latents_path=lambda codec, name: None,
     )
 
 
@@ -71,54 +59,61 @@ def _name(row: dict[str, Any]) -> str:
     return picture_name(str(row["image_id"]), place)
 
 
-def _image(record: dict[str, Any], entry: dict[str, Any], name: str) -> dict[str, Any]:
-    if entry["box_px"] is None:
-        image = next(one for one in record["images"] if one["image_id"] == entry["image_id"])
-        return {**image, "image_id": name}
-    x0, y0, x1, y1 = entry["box_px"]
-    return {"image_id": name, "width_px": x1 - x0, "height_px": y1 - y0}
+def _sizes(record: dict[str, Any]) -> dict[str, tuple[int, int]]:
+    whole = {
+        entry["image_id"]: (entry["width_px"], entry["height_px"]) for entry in record["images"]
+    }
+    sizes: dict[str, tuple[int, int]] = {}
+    for entry in record["changed"]:
+        box = entry["box_px"]
+        size = (box[2] - box[0], box[3] - box[1]) if box else whole[entry["image_id"]]
+        sizes.setdefault(_name(entry), size)
+    return sizes
 
 
-def _paths(
-    comparison: StoredComparison, changed: list[dict[str, Any]]
-) -> dict[tuple[str, str, str], Path]:
-    baseline, found = str(comparison.record["baseline"]), dict[tuple[str, str, str], Path]()
-    for entry in changed:
-        name = _name(entry)
-        places = {
-            "reference": ("reconstructions", REFERENCE),
-            "baseline": ("reconstructions", baseline),
-            "codec": ("reconstructions", str(entry["codec"])),
-            "baseline_map": ("maps", baseline),
-            "codec_map": ("maps", str(entry["codec"])),
-        }
-        for kept, (room, codec) in places.items():
+def _paths(comparison: StoredComparison) -> tuple[_Paths, _Paths]:
+    """Return the kept pictures and error maps by codec (or reference) and picture."""
+    baseline = str(comparison.record["baseline"])
+    pictures, maps = _Paths(), _Paths()
+    for entry in comparison.record["changed"]:
+        for kept, room, codec in (
+            ("reference", pictures, REFERENCE),
+            ("baseline", pictures, baseline),
+            ("codec", pictures, entry["codec"]),
+            ("baseline_map", maps, baseline),
+            ("codec_map", maps, entry["codec"]),
+        ):
             below = entry["pictures"].get(kept)
             if below and (comparison.folder / below).is_file():
-                found[room, codec, name] = comparison.folder / below
-    return found
+                room[codec, _name(entry)] = comparison.folder / below
+    return pictures, maps
 
 
-def _scores(comparison: StoredComparison, changed: list[dict[str, Any]]) -> pd.DataFrame:
+def _values(comparison: StoredComparison) -> Values:
     """Return the values of what changed: of whole pictures every metric, of regions the one."""
-    baseline = str(comparison.record["baseline"])
+    baseline, changed = str(comparison.record["baseline"]), comparison.record["changed"]
     wholes = {str(entry["image_id"]) for entry in changed if entry["region"] == WHOLE}
     table: Any = comparison.per_image
     own = table[(table["region"] == WHOLE) & table["image_id"].isin(wholes)].to_dict("records")
-    kinds = {str(entry["variant"]): str(entry["name"]) for entry in comparison.record["metrics"]}
-    rows: list[dict[str, Any]] = []
+    found: dict[tuple[str, str], dict[tuple[str, str], float]] = defaultdict(dict)
     for row in [*own, *(entry for entry in changed if entry["region"] != WHOLE)]:
         for side, value in _SIDES:
-            rows.append(
-                {
-                    **row,
-                    "image_id": _name(row),
-                    "codec": baseline if side == "baseline" else row["codec"],
-                    "region": WHOLE,
-                    "kind": WHOLE,
-                    "metric": kinds[str(row["variant"])],
-                    "value": row[value],
-                }
-            )
-    frame = pd.DataFrame(rows, columns=pd.Index(SCORE_COLUMNS)).astype({"value": "float64"})
-    return frame.drop_duplicates(["image_id", "codec", "variant"], keep="last")
+            codec = baseline if side == "baseline" else str(row["codec"])
+            found[_name(row), WHOLE][codec, str(row["variant"])] = float(row[value])
+    return found
+
+
+def _worst_first(
+    names: list[str], codecs: list[str], columns: list[Column], values: Values
+) -> list[str]:
+    """Return the pictures by the first metric that has a value, each codec's worst in turn."""
+    index = pd.Index(names, dtype=object)
+    for column in columns:
+        keys = [(codec, column.variant) for codec in codecs]
+        rows = [
+            [values.get((name, WHOLE), {}).get(key, math.nan) for name in names] for key in keys
+        ]
+        if not all(math.isnan(value) for row in rows for value in row):
+            own = (pd.Series(row, index) for row in rows)
+            return list(dict.fromkeys([*worst_in_turn(own, column, lambda name: True), *names]))
+    return names

@@ -10,6 +10,7 @@ from ...bench.errors import RunFolderError, unknown_name
 from ...bench.store.run import StoredRun
 from ..pictures.selection import picture_sizes
 from ..render import page_frame, render
+from .viewed import viewed_run
 from .viewer import SCRIPTS, STYLES, viewer_view
 
 HEIGHT_PX = 860
@@ -44,14 +45,14 @@ def inline_viewer(run: StoredRun, image_id: str) -> InlineViewer:
     Raises: RunFolderError.
     """
     name = _found(run, image_id)
-    view = viewer_view(run, single_file=True, only=name)
+    view = viewer_view(viewed_run(run), single_file=True, only=name)
     if view is None:
         raise RunFolderError(
             f"Cannot show {name} of {run.folder}: nothing of it was kept. "
             "Make the run again with --keep all."
         )
     frame = page_frame(run.folder, SCRIPTS, ("report.css", *STYLES), single_file=True)
-    title = f"{name}, {run.record['name']}"
+    title = f"{name}, {run.record.name}"
     page = render("viewer_page.html.j2", {**frame, "viewer": view, "title": title})
     return InlineViewer(title, page)
 

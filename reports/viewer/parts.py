@@ -5,18 +5,16 @@ A part is either a script beside the page or a block of JSON inside of it; both 
 
 from __future__ import annotations
 
-import base64
 import io
 import math
 import os
 from pathlib import Path
-from urllib.parse import quote
 
 import numpy as np
 from PIL import Image
 
-from ...bench.errors import RunFolderError
-from ...bench.store.run import StoredRun
+from ..pictures.selection import unreadable
+from ..render import data_uri
 
 THUMBNAIL_PX = 112
 """The height of a thumbnail: twice what it is shown in, for screens of twice the density."""
@@ -42,20 +40,6 @@ def write_part(path: Path, data: bytes) -> None:
     temporary.replace(path)
 
 
-def sources_of(run: StoredRun, image_id: str, codecs: list[str]) -> dict[str, Path]:
-    """Return the kept pictures and error maps of a picture, by the part that holds each."""
-    found = {"reference": run.reference_path(image_id)}
-    for place, codec in enumerate(codecs):
-        found[f"codec-{place}"] = run.reconstruction_path(codec, image_id)
-        found[f"errors-{place}"] = run.map_path(codec, image_id)
-    return {name: path for name, path in found.items() if path is not None}
-
-
-def address_of(run: StoredRun, path: Path) -> str:
-    """Return a kept file's address for a page in the run folder, percent-encoded."""
-    return quote(path.relative_to(run.folder).as_posix(), safe="/")
-
-
 def pixel_uri(path: Path) -> str:
     """Return a kept picture as a data: URI that decodes to the same bytes.
 
@@ -70,7 +54,7 @@ def pixel_uri(path: Path) -> str:
             picture.save(sink, "WEBP", lossless=True, quality=0, method=0)
             return data_uri("image/webp", sink.getvalue())
     except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
 
 
 def thumbnail(path: Path) -> bytes:
@@ -80,7 +64,7 @@ def thumbnail(path: Path) -> bytes:
             width = max(1, round(picture.width * THUMBNAIL_PX / picture.height))
             small = picture.convert("RGB").resize((min(width, 4 * THUMBNAIL_PX), THUMBNAIL_PX))
     except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     sink = io.BytesIO()
     small.save(sink, "JPEG", quality=80)
     return sink.getvalue()
@@ -102,7 +86,7 @@ def latents_sheet(path: Path) -> bytes:
     """
     channels = _latents(path)
     if channels is None:
-        raise _unreadable(path, ValueError("no [C, h, w] of numbers"))
+        raise unreadable(path, ValueError("no [C, h, w] of numbers"))
     count, height, width = channels.shape
     step_y, step_x = height + SHEET_GAP_PX, width + SHEET_GAP_PX
     columns = min(count, max(CHANNELS_A_ROW, SHEET_PX // step_x))
@@ -132,15 +116,3 @@ def _stretched(channel: np.ndarray) -> np.ndarray:
     low, high = float(channel[finite].min()), float(channel[finite].max())
     share = (np.where(finite, channel, low) - low) / (high - low if high > low else 1.0)
     return np.round(share * 255).astype(np.uint8)
-
-
-def data_uri(kind: str, data: bytes) -> str:
-    """Return bytes as a data: URI of a media type."""
-    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
-
-
-def _unreadable(path: Path, error: Exception) -> RunFolderError:
-    return RunFolderError(
-        f"Cannot read {path}: {error}. Delete it (the report then leaves it out) or make the run "
-        "again."
-    )

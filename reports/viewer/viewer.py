@@ -22,22 +22,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ...bench.store.run import StoredRun
-from ..pictures.selection import ERROR_COLOURS, picture_sizes
-from ..pictures.strips import scale_of
-from ..render import BASE_SCRIPTS, part_script
+from ..pictures.selection import ERROR_COLOURS
+from ..render import BASE_SCRIPTS, data_uri, part_script
 from ..tables.columns import Column
-from ..tables.run import codec_names
-from .facts import Facts, kept_pictures, labels_of
-from .parts import (
-    data_uri,
-    latents_caption,
-    latents_sheet,
-    pixel_uri,
-    sources_of,
-    thumbnail,
-    write_part,
-)
+from .facts import facts_of, labels_of
+from .parts import latents_caption, latents_sheet, pixel_uri, thumbnail, write_part
+from .viewed import Viewed
 
 SCRIPTS = (
     *BASE_SCRIPTS,
@@ -59,7 +49,7 @@ PIXELS_PICTURES = 500
 
 
 def viewer_view(
-    run: StoredRun, *, single_file: bool, only: str | None = None
+    viewed: Viewed, *, single_file: bool, only: str | None = None
 ) -> dict[str, Any] | None:
     """Return what viewer.html.j2 shows, under the name `viewer`; None without kept pictures.
 
@@ -68,20 +58,14 @@ def viewer_view(
             `write_viewer_files` must have written them beside it.
         only: the one picture to show.
     """
-    pictures = [name for name in kept_pictures(run) if only in (None, name)]
+    pictures = [name for name in viewed.pictures if only in (None, name)]
     if not pictures:
         return None
-    facts, errors = Facts(run), _errors(run)
+    errors = _errors(viewed)
     blocks: dict[str, Any] = {}
-    shown = _fill(facts, pictures, blocks) if single_file else pictures
-    data = {
-        "codecs": facts.codecs,
-        "columns": labels_of(facts.columns),
-        "errors": errors,
-    }
+    shown = _fill(viewed, pictures, blocks) if single_file else pictures
     return {
-        "pictures": shown,
-        "data": data,
+        "data": {"codecs": viewed.codecs, "columns": labels_of(viewed.columns), "errors": errors},
         "blocks": blocks,
         "count": len(shown),
         "absent": len(pictures) - len(shown),
@@ -89,13 +73,20 @@ def viewer_view(
     }
 
 
-def write_viewer_files(run: StoredRun, pictures: Sequence[str] | None = None) -> None:
-    """Write the parts of the viewer into `viewer/` of the run folder, and remove stale ones.
+def looked_at(viewed: Viewed, *, single_file: bool) -> dict[str, Any] | None:
+    """Return `viewer_view` of a page, its files written unless the page holds them."""
+    view = viewer_view(viewed, single_file=single_file)
+    if view and not single_file:
+        write_viewer_files(viewed)
+    return view
 
-    `pictures` are those of `viewer_view`, which takes a while to find them among thousands. Pixels
-    and thumbnails that are newer than the pictures they show are left as they are.
+
+def write_viewer_files(viewed: Viewed) -> None:
+    """Write the parts of the viewer into `viewer/` of the folder, and remove stale ones.
+
+    Pixels and thumbnails that are newer than the pictures they show are left as they are.
     """
-    folder, kept = run.folder / FOLDER, set[Path]()
+    folder, kept = viewed.folder / FOLDER, set[Path]()
 
     def keep(path: Path, source: Path, make: Callable[[], bytes]) -> int:
         kept.add(path)
@@ -103,12 +94,11 @@ def write_viewer_files(run: StoredRun, pictures: Sequence[str] | None = None) ->
             write_part(path, make())
         return path.stat().st_size
 
-    spent, facts = 0, Facts(run)
-    pictures = kept_pictures(run) if pictures is None else pictures
-    if pictures:
-        _write_script(folder / "pictures.js", "pictures", _listed(facts, pictures))
-    for place, image_id in enumerate(pictures):
-        key, sources = facts.keys[image_id], sources_of(run, image_id, facts.codecs)
+    spent = 0
+    if viewed.pictures:
+        _write_script(folder / "pictures.js", "pictures", _listed(viewed, viewed.pictures))
+    for place, image_id in enumerate(viewed.pictures):
+        key, sources = viewed.keys[image_id], viewed.sources(image_id)
         own = folder / key
         first = next(iter(sources.values()))
         keep(own / "thumbnail.jpg", first, partial(thumbnail, first))
@@ -117,19 +107,18 @@ def write_viewer_files(run: StoredRun, pictures: Sequence[str] | None = None) ->
             make = partial(_pixel_script, f"{key}/{name}", path)
             spent += keep(own / f"{name}.js", path, make)
         sheets: dict[str, Any] = {}
-        for codec, (path, caption) in _latents(run, image_id).items():
+        for codec, (path, caption) in _latents(viewed, image_id).items():
             keep(own / f"latents-{codec}.png", path, partial(latents_sheet, path))
             sheets[codec] = {"address": f"{FOLDER}/{key}/latents-{codec}.png", "caption": caption}
         kept.add(own / "facts.js")
-        told = facts.of(image_id, sheets, has_pixels=has_pixels)
+        told = facts_of(viewed, image_id, sheets, has_pixels=has_pixels)
         _write_script(own / "facts.js", f"{key}/facts", told)
     _remove_stale(folder, kept)
 
 
-def _listed(facts: Facts, pictures: Sequence[str]) -> list[Any]:
+def _listed(viewed: Viewed, pictures: Sequence[str]) -> list[Any]:
     """Return the part that lists the pictures: of each its key, name, width and height."""
-    sizes = picture_sizes(facts.run)
-    return [[facts.keys[name], name, *sizes[name]] for name in pictures]
+    return [[viewed.keys[name], name, *viewed.sizes[name]] for name in pictures]
 
 
 def _write_script(path: Path, key: str, value: Any) -> None:
@@ -149,21 +138,21 @@ def _is_newer(path: Path, source: Path) -> bool:
     return found.st_size > 0 and found.st_mtime_ns >= source.stat().st_mtime_ns
 
 
-def _fill(facts: Facts, pictures: list[str], blocks: dict[str, Any]) -> list[str]:
+def _fill(viewed: Viewed, pictures: list[str], blocks: dict[str, Any]) -> list[str]:
     """Put the parts of pictures into `blocks`, up to PIXELS_BYTES; return those that are in."""
-    spent, run, shown = 0, facts.run, pictures
+    spent, shown = 0, pictures
     for count, image_id in enumerate(pictures):
         if spent >= PIXELS_BYTES:
             shown = pictures[:count]
             break
-        key, sources = facts.keys[image_id], sources_of(run, image_id, facts.codecs)
+        key, sources = viewed.keys[image_id], viewed.sources(image_id)
         sheets = {
             place: {"address": data_uri("image/png", latents_sheet(path)), "caption": caption}
-            for place, (path, caption) in _latents(run, image_id).items()
+            for place, (path, caption) in _latents(viewed, image_id).items()
         }
         # None: the part itself is what the page shows.
         blocks[f"{key}/facts"] = {
-            **facts.of(image_id, sheets, has_pixels=True),
+            **facts_of(viewed, image_id, sheets, has_pixels=True),
             "sources": dict.fromkeys(sources),
         }
         for name, path in sources.items():
@@ -171,29 +160,29 @@ def _fill(facts: Facts, pictures: list[str], blocks: dict[str, Any]) -> list[str
             spent += len(uri)
         first = next(iter(sources.values()))
         blocks[f"{key}/thumbnail"] = data_uri("image/jpeg", thumbnail(first))
-    blocks["pictures"] = _listed(facts, shown)
+    blocks["pictures"] = _listed(viewed, shown)
     return shown
 
 
-def _errors(run: StoredRun) -> dict[str, Any] | None:
+def _errors(viewed: Viewed) -> dict[str, Any] | None:
     """Return what the grey levels of the error maps mean, and the colours of its scale."""
     import matplotlib as mpl
     from matplotlib.colors import to_hex
 
-    stored, top = run.record["error_map"], scale_of(run)
+    stored, top = viewed.error_map, viewed.top
     if stored is None or top is None:
         return None
-    column = Column(stored["metric"], stored["variant"], stored["unit"], False)
+    column = Column(stored.metric, stored.variant, stored.unit, False)
     steps = (to_hex(mpl.colormaps[ERROR_COLOURS](step))[1:] for step in range(256))
-    label = f"{column.label}, {column.unit}" if column.unit else column.label
-    return {"label": label, "max": float(stored["max"]), "top": top, "colours": "".join(steps)}
+    colours = "".join(steps)
+    return {"label": column.title, "max": stored.max, "top": top, "colours": colours}
 
 
-def _latents(run: StoredRun, image_id: str) -> dict[str, tuple[Path, str]]:
+def _latents(viewed: Viewed, image_id: str) -> dict[str, tuple[Path, str]]:
     """Return the kept latents of a picture and what they are, by the codec's place."""
     found: dict[str, tuple[Path, str]] = {}
-    for place, codec in enumerate(codec_names(run)):
-        path = run.latents_path(codec, image_id)
+    for place, codec in enumerate(viewed.codecs):
+        path = viewed.latents_path(codec, image_id)
         caption = None if path is None else latents_caption(path)
         if path is not None and caption is not None:
             found[str(place)] = (path, f"{codec}: {caption}")

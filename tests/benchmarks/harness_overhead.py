@@ -2,17 +2,17 @@
 
     python tests/benchmarks/harness_overhead.py --size 256 --repeats 200 --json overhead.json
 
-The region is demo-f8c4's decode on the device at hand, float16 on CUDA and float32 on a CPU. Turns
+The work is demo-f8c4's decode on the device at hand, float16 on CUDA and float32 on a CPU. Turns
 of a few runs alternate between
 
-- bare: the clock read around the region, as a script of one's own would (on CUDA two events);
+- bare: the clock read around the work, as a script of one's own would (on CUDA two events);
 - harness: `latency.measure` with its own timer and as many runs, the first of them its warm-up.
 
 Two figures: the ratio of the medians of what is reported (goal: within 1 %), and of the wall time
 of whole turns (goal: under 2 % more), each with a 95 % bootstrap interval over pairs of turns. A
 goal is met where the whole interval is within it. The first run of a turn is in its wall time
 alone. The median of the ratios within pairs stands beside them: slow drift is not in it. The same
-turns with an empty region tell the overhead in microseconds a run.
+turns with an empty work tell the overhead in microseconds a run.
 """
 
 from __future__ import annotations
@@ -28,11 +28,12 @@ from typing import Any
 import numpy as np
 import torch
 from vaebench.bench.codecs import open_codec
+from vaebench.bench.codecs.tensors import from_levels
 from vaebench.bench.images.sample import sample_pixels
 from vaebench.bench.store.environment import read_environment
-from vaebench.bench.timing.latency import Protocol, measure, stage_region, to_batch, warm_up
+from vaebench.bench.timing.latency import Sampling, measure, stage_work, warm_up
 from vaebench.bench.timing.sweep import fixed_backends
-from vaebench.bench.timing.timers import Region, Timer, make_timer
+from vaebench.bench.timing.timers import Timer, Work, make_timer
 
 TURN = 5
 RESAMPLES = 2000
@@ -48,8 +49,8 @@ class Turns:
     wall_ms: np.ndarray
 
 
-def bare_turn(region: Region, device: torch.device) -> list[float]:
-    """Time the region as one would by hand; without the first run."""
+def bare_turn(work: Work, device: torch.device) -> list[float]:
+    """Time the work as one would by hand; without the first run."""
     times_ms: list[float] = []
     if device.type == "cuda":
         begin: Any = torch.cuda.Event(enable_timing=True)
@@ -57,30 +58,30 @@ def bare_turn(region: Region, device: torch.device) -> list[float]:
         for _ in range(TURN):
             torch.cuda.synchronize()
             begin.record()
-            region()
+            work()
             end.record()
             end.synchronize()
             times_ms.append(begin.elapsed_time(end))
         return times_ms[1:]
     for _ in range(TURN):
         before = time.perf_counter()
-        region()
+        work()
         times_ms.append(1000 * (time.perf_counter() - before))
     return times_ms[1:]
 
 
-def harness_turn(region: Region, timer: Timer) -> list[float]:
+def harness_turn(work: Work, timer: Timer) -> list[float]:
     """Take the samples of a turn by the harness; a warm-up of no windows is one run."""
-    measured = measure(region, timer, Protocol(samples=TURN - 1, max_windows=0))
+    measured = measure(work, timer, Sampling(samples=TURN - 1, max_windows=0))
     return [sample.device_ms for sample in measured.samples]
 
 
-def alternate(region: Region, device: torch.device, turns: int) -> tuple[Turns, Turns]:
+def alternate(work: Work, device: torch.device, turns: int) -> tuple[Turns, Turns]:
     """Return bare and harness turns, which alternate and take turns in going first."""
     timer = make_timer(device)
     sides: tuple[Callable[[], list[float]], ...] = (
-        lambda: bare_turn(region, device),
-        lambda: harness_turn(region, timer),
+        lambda: bare_turn(work, device),
+        lambda: harness_turn(work, timer),
     )
     samples: tuple[list[list[float]], list[list[float]]] = ([], [])
     walls: tuple[list[float], list[float]] = ([], [])
@@ -130,7 +131,7 @@ def with_interval(
 
 
 def nothing() -> None:
-    """The empty region."""
+    """The empty work."""
 
 
 def measure_overhead(size: int, repeats: int) -> dict[str, Any]:
@@ -139,10 +140,10 @@ def measure_overhead(size: int, repeats: int) -> dict[str, Any]:
     dtype = "float16" if torch.cuda.is_available() else "float32"
     codec = open_codec("demo-f8c4", "demo-f8c4", {"dtype": dtype})
     device = torch.device(codec.info.device or "cpu")
-    region = stage_region(codec, "decode", to_batch(sample_pixels(size, 1), device))
+    work = stage_work(codec, "decode", from_levels(sample_pixels(size, 1), device))
     with fixed_backends():
-        warm_up(region, make_timer(device))
-        decode = alternate(region, device, turns)
+        warm_up(work, make_timer(device))
+        decode = alternate(work, device, turns)
         empty = alternate(nothing, device, 10 * turns)
     return {
         "device": read_environment().device,
@@ -191,7 +192,7 @@ def show(figures: dict[str, Any]) -> None:
         )
     added, reported = figures["empty_added_us"], figures["empty_reported_us"]
     print(
-        f"empty region: {added['value']:.2f} µs added a run [{added['low']:.2f}, "
+        f"empty work: {added['value']:.2f} µs added a run [{added['low']:.2f}, "
         f"{added['high']:.2f}]; reported bare {reported['bare']:.2f} µs, "
         f"harness {reported['harness']:.2f} µs"
     )

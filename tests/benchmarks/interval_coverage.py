@@ -68,15 +68,15 @@ SYNTHETIC = (
 def stored_populations(folder: Path) -> list[Population]:
     """Return a population for each metric: the differences of a run's first two codecs."""
     run = load_run(folder)
-    first, second = (codec["name"] for codec in run.record["codecs"][:2])
+    first, second = (codec.name for codec in run.record.codecs[:2])
     whole = run.scores[run.scores["region"] == "whole"]
     values = whole.pivot_table(index="image_id", columns=["variant", "codec"], values="value")
     return [
         resampled(
-            f"{run.record['name']}: {second} - {first}, {entry['variant']}",
-            (values[entry["variant"], second] - values[entry["variant"], first]).to_numpy(),
+            f"{run.record.name}: {second} - {first}, {entry.variant}",
+            (values[entry.variant, second] - values[entry.variant, first]).to_numpy(),
         )
-        for entry in run.record["metrics"]
+        for entry in run.record.metrics
     ]
 
 

@@ -12,21 +12,27 @@ from __future__ import annotations
 import argparse
 import io
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from PIL import Image
-from vaebench.bench.records import REFERENCE, WHOLE, CodecInfo, Environment, ImageRef, Region
-from vaebench.bench.store.run import (
-    create_run,
-    picture_path,
-    region_to_json,
-    write_record,
-    write_scores,
+from vaebench.bench.records import (
+    REFERENCE,
+    WHOLE,
+    CodecInfo,
+    Environment,
+    ImageRef,
+    MetricColumn,
+    Region,
 )
+from vaebench.bench.store.record import ErrorMap, RunRecord, write_record
+from vaebench.bench.store.run import create_run, picture_path
+from vaebench.bench.store.tables import write_scores
+from vaebench.bench.suite import Suite
 
 SIDE_PX = 32
 METRICS = (
@@ -67,38 +73,31 @@ def write_many(folder: Path, pictures: int, codecs: int, kept: int) -> None:
             coarse = pixels & np.uint8(0xE0)
             _keep(picture_path(folder, "reconstructions", info.name, name), coarse)
             _keep(picture_path(folder, "maps", info.name, name), (pixels - coarse).max(-1))
-    write_record(folder, {**record, "finished": True})
+    write_record(folder, replace(record, finished=True))
 
 
 def _record(
     name: str, names: list[str], infos: list[CodecInfo], regions: list[Region]
-) -> dict[str, Any]:
+) -> RunRecord:
     environment = Environment("cpu", None, None, "", "", "", "", "", "", 1, None)
     images = [
         ImageRef(image_id, "set", f"set/{image_id}", f"{place:064x}", SIDE_PX, SIDE_PX)
         for place, image_id in enumerate(names)
     ]
-    return {
-        "schema_version": 1,
-        "run_id": f"20260101T000000Z-{name}",
-        "name": name,
-        "created": "2026-01-01T00:00:00Z",
-        "finished": False,
-        "command": "python tests/benchmarks/many_pictures.py",
-        "suite": {"images": ["set"], "size": None, "fit": None, "rounding": "8bit", "keep": "all"},
-        "environment": asdict(environment),
-        "images": [asdict(image) for image in images],
-        "skipped": [],
-        "regions": [region_to_json(region) for region in regions],
-        "unused_regions": [],
-        "codecs": [asdict(info) for info in infos],
-        "metrics": [
-            {"name": name, "variant": variant, "unit": unit, "higher_is_better": better}
-            for name, variant, unit, better in METRICS
-        ],
-        "unavailable": [],
-        "error_map": {"metric": "flip", "variant": METRICS[-1][1], "unit": "", "max": 1.0},
-    }
+    return RunRecord(
+        run_id=f"20260101T000000Z-{name}",
+        name=name,
+        created=datetime(2026, 1, 1, tzinfo=UTC),
+        command="python tests/benchmarks/many_pictures.py",
+        working_folder=None,
+        suite=Suite.create(images=["set"], codecs=[info.name for info in infos]),
+        environment=environment,
+        images=tuple(images),
+        regions=tuple(regions),
+        codecs=tuple(infos),
+        metrics=tuple(MetricColumn(*column) for column in METRICS),
+        error_map=ErrorMap("flip", METRICS[-1][1], "", 1.0),
+    )
 
 
 def _scores(names: list[str], codecs: list[str], regions: list[Region], kept: int) -> pd.DataFrame:

@@ -30,7 +30,7 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor
-from vaebench.bench.store.pictures import encode_png
+from vaebench.bench.images.files.png import encode_png
 from vaebench.bench.timing.startup import keep_freed_memory
 from vaebench.metrics import open_metric
 from vaebench.metrics.trunk_weights import trunk_weights

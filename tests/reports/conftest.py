@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,24 +19,29 @@ from vaebench.bench.records import (
     DeviceState,
     Environment,
     ImageRef,
+    MetricColumn,
     Region,
     Score,
     SkippedImage,
     Timing,
     Unavailable,
 )
-from vaebench.bench.store.run import (
-    TREND_COLUMNS,
-    StoredRun,
-    create_run,
-    finish_run,
-    load_run,
-    picture_path,
-    region_to_json,
-    write_part,
-    write_timings,
-    write_trend,
+from vaebench.bench.store.parts import parts_of, write_part
+from vaebench.bench.store.record import ErrorMap, RunRecord
+from vaebench.bench.store.run import StoredRun, create_run, finish_run, load_run, picture_path
+from vaebench.bench.store.tables import TREND_COLUMNS, write_timings, write_trend
+from vaebench.bench.suite import Suite
+
+from .comparisons import (  # noqa: F401
+    compare_runs,
+    make_changed,
+    make_comparison,
+    make_row,
+    make_values,
+    other_run,
 )
+from .measurements import make_rd  # noqa: F401
+from .read_pages import read_page  # noqa: F401
 
 PSNR = ("psnr", "psnr/rgb8", "dB")
 LPIPS = ("lpips-alex", "lpips/alex-0.1", "")
@@ -90,35 +96,35 @@ def codec_info(name: str, place: int, channels: int) -> CodecInfo:
     return CodecInfo(name, "taesd", "weights/vae", {}, None, *network)
 
 
-def record_of(spec: Spec, codecs: Sequence[CodecInfo]) -> dict[str, Any]:
+def record_of(spec: Spec, codecs: Sequence[CodecInfo]) -> RunRecord:
     machine = ("cpu", None, None, "2.6", "0.35", "0.1.0", "3.11", "Linux", "a CPU", 1, "abc")
-    environment = Environment(*machine, {"pillow": "12"})
-    images = [
+    images = tuple(
         ImageRef(image_id, "set", f"set/{image_id}", f"{place:064x}", *pixels.shape[1::-1])
         for place, (image_id, pixels) in enumerate(spec.pixels.items())
-    ]
-    suite = {"images": ["set"], "size": None, "fit": None, "rounding": "8bit", "keep": "all"}
-    return {
-        "schema_version": 1,
-        "run_id": f"20260101T000000Z-{spec.name}",
-        "name": spec.name,
-        "created": "2026-01-01T00:00:00Z",
-        "finished": False,
-        "command": f"vaebench run --images set --out '{spec.name}'",
-        "suite": suite,
-        "environment": asdict(environment),
-        "images": [asdict(image) for image in images],
-        "skipped": [asdict(entry) for entry in spec.skipped],
-        "regions": [region_to_json(region) for region in spec.regions],
-        "unused_regions": [],
-        "codecs": [asdict(info) for info in codecs],
-        "metrics": [
-            {"name": name, "variant": variant, "unit": unit, "higher_is_better": name == "psnr"}
-            for name, variant, unit in (PSNR, LPIPS, FLIP)
-        ],
-        "unavailable": [asdict(Unavailable(LPIPS[0], LPIPS[1], REASON))],
-        "error_map": {"metric": "flip", "variant": FLIP[1], "unit": "", "max": 1.0},
-    }
+    )
+    record = RunRecord(
+        run_id=f"20260101T000000Z-{spec.name}",
+        name=spec.name,
+        created=datetime(2026, 1, 1, tzinfo=UTC),
+        command=f"vaebench run --images set --out '{spec.name}'",
+        working_folder=None,
+        suite=Suite.create(images=["set"], codecs=["jpeg:q=30"], keep="all"),
+        environment=Environment(*machine, {"pillow": "12"}),
+        skipped=tuple(spec.skipped),
+        codecs=tuple(codecs),
+    )
+    if not spec.scored:
+        # What `vaebench speed` writes: no picture, no metric.
+        return record
+    metrics = ((*PSNR, True), (*LPIPS, False), (*FLIP, False))
+    return replace(
+        record,
+        images=images,
+        regions=tuple(spec.regions),
+        metrics=tuple(MetricColumn(*metric) for metric in metrics),
+        unavailable=(Unavailable(LPIPS[0], LPIPS[1], REASON),),
+        error_map=ErrorMap("flip", FLIP[1], "", 1.0),
+    )
 
 
 def write_run(folder: Path, spec: Spec) -> StoredRun:
@@ -126,17 +132,12 @@ def write_run(folder: Path, spec: Spec) -> StoredRun:
         codec_info(name, place, spec.latent_channels) for place, name in enumerate(spec.codecs)
     ]
     record = record_of(spec, infos)
-    if not spec.scored:
-        # What `vaebench speed` writes: no picture, no metric.
-        record |= {name: [] for name in ("images", "regions", "metrics", "unavailable")}
-        record["error_map"] = None
-        spec.pixels = {}
     create_run(folder, record)
     if spec.timings:
         write_timings(folder, spec.timings)
     if spec.trend is not None:
         write_trend(folder, spec.trend)
-    for image_id, pixels in spec.pixels.items():
+    for image_id, pixels in spec.pixels.items() if spec.scored else ():
         scores = [
             score
             for place, name in enumerate(spec.codecs)
@@ -144,9 +145,9 @@ def write_run(folder: Path, spec: Spec) -> StoredRun:
         ]
         if spec.keep(image_id):
             _save(picture_path(folder, "reconstructions", "reference", image_id), pixels)
-        write_part(folder, image_id, scores, [])
+        write_part(folder, image_id, scores, [], {})
     if spec.finished:
-        finish_run(folder, record)
+        finish_run(folder, record, parts_of(folder, record))
     return load_run(folder)
 
 

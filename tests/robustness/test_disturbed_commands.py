@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,6 @@ from vaebench.bench.compare.comparison import compare
 from vaebench.bench.compare.gate import gate
 from vaebench.bench.compare.store import load_comparison
 from vaebench.bench.errors import RunFolderError
-from vaebench.bench.rate import workers as rd_workers
 from vaebench.bench.rate.knobs import Asked
 from vaebench.bench.rate.store import StoredRd, load_rd
 from vaebench.bench.rate.sweep import rate_distortion
@@ -255,16 +255,41 @@ def test_a_sweep_that_is_stopped_says_how_to_go_on(
     assert told == "Stopped; all points so far are kept. Give the same command again to go on.\n"
 
 
-@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="needs signal masks")
-def test_ctrl_c_does_not_reach_a_process_that_is_starting() -> None:
-    code = "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))"
-
-    def is_deaf() -> bytes:
-        return subprocess.check_output([sys.executable, "-c", code]).strip()
-
-    with rd_workers._deaf_children():
-        assert is_deaf() == b"True"
-    assert is_deaf() == b"False"
+@pytest.mark.parametrize(
+    ("number", "code", "line"),
+    [
+        (
+            signal.SIGINT,
+            130,
+            "Stopped; all points so far are kept. Give the same command again to go on.\n",
+        ),
+        (signal.SIGTERM, 143, ""),
+    ],
+)
+def test_a_sweep_in_threads_ends_when_it_is_stopped_and_goes_on(
+    number: signal.Signals, code: int, line: str, photos: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    values = ",".join(map(str, range(1, 101)))
+    words = ["--images", photos, "--codec", "jpeg", "--sweep", f"jpeg={values}", "--metric", "psnr"]
+    command = [sys.executable, "-m", "vaebench.bench.cli", "rd", *words, "--workers", "3"]
+    process = subprocess.Popen(
+        [*command, "--out", out], stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    end = time.monotonic() + 120
+    while len(list(out.glob("points/*/*.json"))) < 9 and time.monotonic() < end:
+        time.sleep(0.01)
+    # To all of its group, as from a terminal.
+    os.killpg(process.pid, number)
+    _, told = process.communicate(timeout=60)
+    assert (process.returncode, told) == (code, line)
+    kept = {path: path.stat().st_mtime_ns for path in out.glob("points/*/*.json")}
+    assert 9 <= len(kept) < 500
+    asked = Asked.parse([f"jpeg={values}"])
+    codecs = [CodecSpec.parse("jpeg")]
+    found = rate_distortion(codecs, [str(photos)], out, metrics=["psnr"], asked=asked, workers=3)
+    assert len(found.points) == 500
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

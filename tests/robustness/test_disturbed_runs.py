@@ -22,7 +22,7 @@ from vaebench.bench.cli.app import main
 from vaebench.bench.errors import ImageError, RunFolderError
 from vaebench.bench.scoring import decoded, plan
 from vaebench.bench.store.atomic import is_leftover
-from vaebench.bench.store.run import finished_images
+from vaebench.bench.store.parts import finished_images
 from vaebench.bench.suite import Suite
 
 IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0

@@ -19,9 +19,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from vaebench.bench import api
 from vaebench.bench.cli import app as cli
-from vaebench.bench.codecs.autoencoder.sources import demo_names
+from vaebench.bench.codecs.demo import DEMO_CHECKPOINTS
 
-DEMO = demo_names()["demo-f8c4"]
+DEMO = DEMO_CHECKPOINTS["demo-f8c4"]
 FILE = "diffusion_pytorch_model.safetensors"
 CONFIG: dict[str, Any] = json.loads((DEMO / "config.json").read_text())
 FIRST = "decoder.conv_in.bias"

@@ -131,14 +131,14 @@ READ: dict[str, tuple[Callable[[], bytes], tuple[str, ...]]] = {
     "animated.webp": (lambda: saved(PICTURE, "WEBP", **FRAMES), ("first of 3 frames",)),
     "animated.png": (lambda: saved(PICTURE, "PNG", **FRAMES), ("first of 3 frames",)),
     "two.mpo": (lambda: saved(PICTURE, "MPO", **FRAMES), ("first of 3 frames",)),
-    "icon.ico": (lambda: saved(PICTURE.resize((32, 32)), "ICO"), ()),
-    "photo.psd": (psd, ()),
     "bitmap.bmp": (lambda: saved(PICTURE, "BMP"), ()),
     "plain.ppm": (lambda: saved(PICTURE, "PPM"), ()),
     "trailing.jpg": (lambda: saved(PICTURE, "JPEG") + b"\xff\xd8garbage" * 99, ()),
     "bits.png": (lambda: wrong_checksum(), ("the checksum of its pixels is wrong",)),
 }
 REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
+    "icon.ico": (lambda: saved(PICTURE.resize((32, 32)), "ICO"), "its format is ICO, which is not"),
+    "photo.psd": (psd, "its format is PSD, which is not read: convert it to PNG"),
     "empty.png": (lambda: b"", "the file is empty"),
     "text.png": (lambda: b"This is a text.\n", "it is no picture"),
     "vector.png": (lambda: b'<svg xmlns="http://www.w3.org/2000/svg"/>', "it is no picture"),
@@ -159,7 +159,10 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
         "Cannot read",
     ),
     "flat.png": (lambda: flat_png(9000, 8, 2, 3), "more pixels than the limit"),
-    "crc.png": (lambda: png_header(9, 9)[:-1] + b"?", "it begins like a PNG"),
+    "crc.png": (
+        lambda: png_header(9, 9)[:-1] + b"?",
+        "its format is PNG, but its header is damaged",
+    ),
     "zero.gif": (lambda: b"GIF89a" + bytes(7) + b",\0\0\0\0\0\0\0\0\0\x02\0;", "Cannot read"),
     "cut.png": (lambda: saved(PICTURE, "PNG")[:-60], "damaged or cut short"),
     "cut.jpg": (lambda: saved(PICTURE, "JPEG")[:-60] + b"\xff\xd9", "damaged or cut short"),

@@ -23,7 +23,7 @@ from PIL import Image
 from vaebench.bench import api
 from vaebench.bench.errors import RunFolderError
 from vaebench.bench.scoring import plan
-from vaebench.bench.store.run import finished_images
+from vaebench.bench.store.parts import finished_images
 from vaebench.bench.suite import Suite
 from vaebench.metrics import open_metric
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -73,26 +73,18 @@ def test_a_report_is_made_without_torch(photos: Path, tmp_path: Path) -> None:
     assert not modules & set(HEAVY)
 
 
-def test_a_checkpoint_that_does_not_fit_is_refused_before_diffusers_is_imported(
-    tmp_path: Path,
-) -> None:
+def test_damaged_weights_are_refused_before_diffusers_is_imported(tmp_path: Path) -> None:
     source = DEMO_CHECKPOINTS["demo-f8c4"]
-    config = json.loads((source / "config.json").read_text())
     tensors = load_file(source / WEIGHTS)
     damaged = {**tensors, FIRST: tensors[FIRST] * torch.nan}
-    without = {name: tensors[name] for name in tensors if name != FIRST}
-    misfits: list[tuple[str, dict[str, Any], bytes]] = [
-        ("no valid safetensors file", {}, b"\x08" + bytes(20)),
-        ("1 tensor missing", {}, save(without)),
-        ("1 tensor unexpected", {}, save({**tensors, "more": torch.zeros(1)})),
-        ("wrongly shaped", {"latent_channels": 8}, save(tensors)),
-        ("1 tensor with NaN or inf", {}, save(damaged)),
-        ("unknown autoencoder class", {"_class_name": "UNet2DModel"}, save(tensors)),
+    faults = [
+        ("no valid safetensors file", b"\x08" + bytes(20)),
+        ("1 tensor with NaN or inf", save(damaged)),
     ]
-    folders = [tmp_path / str(number) for number in range(len(misfits))]
-    for folder, (_, changes, content) in zip(folders, misfits, strict=True):
+    folders = [tmp_path / str(number) for number in range(len(faults))]
+    for folder, (_, content) in zip(folders, faults, strict=True):
         folder.mkdir()
-        (folder / "config.json").write_text(json.dumps({**config, **changes}))
+        shutil.copy(source / "config.json", folder)
         (folder / WEIGHTS).write_bytes(content)
     done = subprocess.run(
         [sys.executable, "-c", OPENING, *map(str, folders)],
@@ -101,6 +93,6 @@ def test_a_checkpoint_that_does_not_fit_is_refused_before_diffusers_is_imported(
         check=True,
     )
     told, has_diffusers = json.loads(done.stdout)
-    for sentence, (reason, _, _) in zip(told, misfits, strict=True):
+    for sentence, (reason, _) in zip(told, faults, strict=True):
         assert reason in sentence
     assert not has_diffusers

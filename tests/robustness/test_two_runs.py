@@ -10,6 +10,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from vaebench.bench import api
 from vaebench.bench.errors import HistoryWarning, RunFolderError, VaebenchError
 from vaebench.bench.store.history import engines as history_engines
 from vaebench.bench.store.lock import LOCK_NAME, writing_run
-from vaebench.bench.store.run import load_run, write_record
+from vaebench.bench.store.record import write_record
+from vaebench.bench.store.run import load_run
 from vaebench.bench.suite import Suite
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -213,16 +215,16 @@ def test_a_run_that_ends_while_it_is_read_is_read_whole(
 ) -> None:
     run = api.run(chosen, tmp_path / "run", quiet, "command", "off")
     record = run.record
-    write_record(run.folder, {**record, "finished": False})
+    write_record(run.folder, replace(record, finished=False))
     from vaebench.bench.store import run as store
 
-    read = store.read_parts
+    read = store.parts_of
 
-    def read_late(folder: Path, found: dict[str, Any]) -> Any:
+    def read_late(folder: Path, found: Any) -> Any:
         write_record(folder, record)
         return read(folder, found)
 
-    monkeypatch.setattr(store, "read_parts", read_late)
+    monkeypatch.setattr(store, "parts_of", read_late)
     assert load_run(run.folder).scores.equals(run.scores)
 
 

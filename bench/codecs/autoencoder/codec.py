@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ...errors import CodecError
 from ...records import CodecInfo, Encoded, Settings
 from ..base import Codec
+from ..families import CODECS
 from ..networks.placement import PlacementSettings, place, precision_notes, stored_bits, to_network
 from ..networks.weights import count_params, fingerprint
 from ..settings import Int, Word, read_settings
@@ -99,13 +100,13 @@ def _stored_bits(vae: Any, latents: Tensor) -> tuple[int, ...]:
     return (latents[0, 0].numel() * math.ceil(math.log2(codebook)),) * len(latents)
 
 
-def open_autoencoder(name: str, source: str, settings: Settings, example: str) -> Codec:
+def open_autoencoder(name: str, source: str, settings: Settings) -> Codec:
     """Open a diffusers autoencoder.
 
     Raises: CodecError where it cannot be found, is not loaded completely, or cannot encode and
     decode a single picture.
     """
-    chosen = read_settings(AutoencoderSettings, name, settings, example)
+    chosen = read_settings(AutoencoderSettings, name, settings, CODECS["autoencoder"].example)
     found = find_checkpoint(
         source, chosen.subfolder, chosen.revision, chosen.config, chosen.local_files_only
     )

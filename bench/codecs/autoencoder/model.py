@@ -1,23 +1,18 @@
 """From a found checkpoint to a loaded diffusers model of the class that its config names.
 
-diffusers takes seconds to import, so it waits until the weights are read, the class is known to be
-there and, where it is AutoencoderKL, every tensor is known to fit: what is wrong is told sooner.
+diffusers takes seconds to import, so it waits until the weights are read.
 """
 
 from __future__ import annotations
 
-import ast
-import importlib.util
 import inspect
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
 
 from ...errors import CodecError, first_line, unknown_name
-from ..networks.weights import InitSkipped, check_fit, load_strict, read_weights
-from .kl_layout import kl_layout
+from ..networks.weights import InitSkipped, load_strict, read_weights
 from .ldm import infer_config, keep_autoencoder, to_diffusers, without_prefix
 from .sources import Checkpoint
 
@@ -38,11 +33,7 @@ def build_model(source: str, found: Checkpoint, trust_remote_code: bool) -> tupl
     config = found.config
     if config is None:
         config, notes = infer_config(renamed, source)
-    _check_config(source, config)
-    is_kl = config.get("_class_name") == "AutoencoderKL"
-    layout = kl_layout(config) if is_kl else None
-    if layout is not None:
-        check_fit(layout, _closer(layout, stored, renamed), "AutoencoderKL", source)
+    _check_depth(source, config)
 
     import diffusers
 
@@ -78,12 +69,7 @@ def _closer(
     return min(stored, renamed, key=lambda tensors: len(tensors.keys() - wanted.keys()))
 
 
-def _check_config(source: str, config: Mapping[str, Any]) -> None:
-    """Refuse a class that neither diffusers nor the checkpoint has, and depth without bounds."""
-    name = str(config.get("_class_name", ""))
-    known = _autoencoder_classes()
-    if known and name not in known and "auto_map" not in config:
-        raise _no_class(source, name, known)
+def _check_depth(source: str, config: Mapping[str, Any]) -> None:
     for key, value in config.items():
         values: list[Any] = value if isinstance(value, list) else [value]
         layers = max((one for one in values if isinstance(one, int)), default=0)
@@ -98,39 +84,25 @@ def _check_config(source: str, config: Mapping[str, Any]) -> None:
                 )
 
 
-def _autoencoder_classes() -> list[str]:
-    """Return what diffusers.models.autoencoders exports, read without importing it."""
-    spec = importlib.util.find_spec("diffusers")
-    folders = spec.submodule_search_locations if spec is not None else None
-    for folder in folders or ():
-        init = Path(folder, "models", "autoencoders", "__init__.py")
-        if init.is_file():
-            statements = ast.parse(init.read_text(encoding="utf-8")).body
-            imports = [one for one in statements if isinstance(one, ast.ImportFrom)]
-            return [alias.name for statement in imports for alias in statement.names]
-    return []
-
-
-def _no_class(source: str, name: str, known: Sequence[str]) -> CodecError:
-    valid = [one for one in known if one.startswith(("Auto", "Asym", "VQ"))]
-    told = unknown_name("autoencoder class", name, valid)
-    return CodecError(f"Cannot open {source}: {told[0].lower()}{told[1:]}")
-
-
 def _find_class(
     source: str, found: Checkpoint, config: dict[str, Any], trust_remote_code: bool
 ) -> Any:
-    import diffusers
+    """Return diffusers' class of the name that a config gives, or the checkpoint's own.
+
+    Only autoencoders: of all that diffusers has, a config could name what does anything.
+    """
     from diffusers.models import autoencoders
     from diffusers.models.modeling_utils import ModelMixin
 
     name = str(config.get("_class_name", ""))
-    model_class = getattr(diffusers, name, None)
+    model_class = getattr(autoencoders, name, None)
     if model_class is None and "auto_map" in config:
         model_class = _remote_class(source, found, config, trust_remote_code)
     is_model = inspect.isclass(model_class) and issubclass(model_class, ModelMixin)
     if not is_model or not all(hasattr(model_class, method) for method in ("encode", "decode")):
-        raise _no_class(source, name, dir(autoencoders))
+        valid = [one for one in dir(autoencoders) if one.startswith(("Auto", "Asym", "VQ"))]
+        told = unknown_name("autoencoder class", name, valid)
+        raise CodecError(f"Cannot open {source}: {told[0].lower()}{told[1:]}")
     return model_class
 
 

@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import torch
@@ -129,9 +130,13 @@ def _one_frame(tensor: Tensor) -> Tensor:
     return tensor[:, :, 0] if tensor.ndim == 5 else tensor
 
 
+_SEEDING = Lock()
+
+
 @contextmanager
 def _seeded(seed: int, device: torch.device) -> Generator[None]:
     devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
+    # What noise is drawn from belongs to all threads.
+    with _SEEDING, torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
         yield

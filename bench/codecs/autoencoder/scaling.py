@@ -1,9 +1,4 @@
-"""Raw latents, and the scaled ones that a diffusion model sees.
-
-Raw is what `encode` gives and `decode` takes. Scaled is, by what the model declares:
-per-channel statistics, (z - mean)·s/std; a shift and a scale, (z - shift)·s; or, for FLUX.2,
-2×2 patches of latents folded into channels and normalised by its batch-norm statistics.
-"""
+"""Raw latents to scaled ones, and back."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import CodecError
+from ..demo import DEMO_CHECKPOINTS
 
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".ckpt", ".pt", ".pth")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -34,15 +35,6 @@ class Checkpoint:
     revision: str | None = None
 
 
-def demo_names() -> dict[str, Path]:
-    """Return the folders of the checkpoints that ship with the package, by name."""
-    try:
-        from ..demo import DEMO_CHECKPOINTS
-    except ImportError:
-        return {}
-    return dict(DEMO_CHECKPOINTS)
-
-
 def looks_like_path(source: str) -> bool:
     """Tell whether a source that does not exist was meant as a path."""
     return (
@@ -62,7 +54,7 @@ def is_autoencoder_source(source: str) -> bool:
         )
     if path.is_file():
         return path.suffix in WEIGHT_SUFFIXES
-    if source in demo_names():
+    if source in DEMO_CHECKPOINTS:
         return True
     return not looks_like_path(source) and _HUB_ID.fullmatch(source) is not None
 
@@ -79,7 +71,7 @@ def find_checkpoint(
     Raises: CodecError where one of them is missing or cannot be fetched.
     """
     given = None if config is None else _read_config(_config_file(config))
-    path = demo_names().get(source, Path(source))
+    path = DEMO_CHECKPOINTS.get(source, Path(source))
     if path.is_file():
         return Checkpoint((path,), given or _sibling_config(path), _local(path.parent))
     if path.is_dir():

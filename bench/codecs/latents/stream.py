@@ -3,8 +3,7 @@
 A payload of latents, little-endian: a byte that says so; channels, height and width (uint16); for
 each channel the level of symbol 0 and the distance between levels (float32 each); the thresholds of
 activity (a short float each); then 32-bit words of the range coder: first the differences of
-the other parameters between channels, then the symbols in the order of `latent_context`; and a
-CRC-32.
+the other parameters between channels, then the symbols in the order of `context`; and a CRC-32.
 
 Promised of a payload: any machine with IEEE 754 arithmetic and constriction 0.4.2 or 0.5 reads
 from it the float32 values that `quantise(...).dequantise()` gave where it was written.
@@ -34,21 +33,8 @@ from .context import (
     short_float,
     walk,
 )
-from .indices import pack_indices, unpack_indices
 from .payload import LATENTS, can_hold, check_size, damaged, seal, unseal
 from .tables import SCALES, ResidualDecoder, ResidualEncoder
-
-__all__ = [
-    "Symbols",
-    "entropy_bits",
-    "header_bytes",
-    "pack_indices",
-    "pack_latents",
-    "pack_symbols",
-    "quantise",
-    "unpack_indices",
-    "unpack_latents",
-]
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]

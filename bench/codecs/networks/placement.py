@@ -8,8 +8,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ...errors import CodecError
+from ...errors import CodecError, first_line
 from ..settings import CodecSettings
+from ..tensors import default_device
 from .steady_layers import steady
 
 _DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
@@ -83,12 +84,12 @@ def stored_bits(latents: Tensor) -> tuple[int, ...]:
 
 def _find_device(device: str, name: str) -> torch.device:
     if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return default_device()
     try:
         found = torch.device(device)
         torch.empty(1, device=found)
     except (RuntimeError, AssertionError) as error:
-        told = str(error).splitlines()[0].rstrip(".")
+        told = first_line(error).rstrip(".")
         raise CodecError(
             f"Cannot open {name}: device {device!r} cannot be used here ({told}). "
             "Pass device=cpu or device=auto."

@@ -16,6 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+# torch's and oneDNN's own numbers, which another version may change. test_steady_layers compares
+# layers at the edges that they make, and names the one to look at.
+
 # What torch's element-wise kernels do at least in one thread, and at once in one step.
 _GRAIN = 32768
 _STEP = 32
@@ -25,8 +28,8 @@ _STEP = 32
 _LEAST_POSITIONS = 256
 # Up to this many values torch runs a convolution as a matrix product, with im2col.
 _SMALL_INPUT = 20480
+# A matrix product's outputs come in vectors; those left over are summed otherwise by some threads.
 _VECTOR = 16
-
 
 _is_stock: ContextVar[bool] = ContextVar("is_stock", default=False)
 
@@ -81,7 +84,7 @@ class PointwiseConv2d(nn.Conv2d):
         """Return the convolution of [N, C, H, W]."""
         matrices = self.weight.flatten(1).expand(len(input), -1, -1)
         columns = input.flatten(2)
-        with _threads(columns.shape[2], self.out_channels >= _VECTOR):
+        with _threads(columns.shape[2], self.out_channels % _VECTOR == 0):
             if self.bias is None:
                 product = torch.bmm(matrices, columns)
             else:
@@ -109,13 +112,14 @@ class SteadySiLU(nn.SiLU):
     def forward(self, input: Tensor) -> Tensor:
         """Return x · sigmoid(x)."""
         count = input.numel()
-        threads = min(torch.get_num_threads(), -(-count // _GRAIN))
-        rest = count % (_STEP * threads)
-        if threads == 1 or not rest or not input.is_contiguous():
+        threads = max(1, min(torch.get_num_threads(), -(-count // _GRAIN)))
+        # Without the rest there may be work for one thread fewer.
+        even = max(count - count % (_STEP * threads), _GRAIN * (threads - 1))
+        if threads == 1 or even == count or not input.is_contiguous():
             return super().forward(input)
         output = torch.empty_like(input)
         flat, found = input.view(-1), output.view(-1)
-        for part in (slice(count - rest), slice(count - rest, None)):
+        for part in (slice(even), slice(even, None)):
             torch.ops.aten.silu.out(flat[part], out=found[part])
         return output
 

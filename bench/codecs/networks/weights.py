@@ -15,9 +15,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from ...errors import CodecError
+from ...images.find import file_sha256
 
-PICKLE_SUFFIXES = (".bin", ".ckpt", ".pt", ".pth")
-WEIGHT_SUFFIXES = (".safetensors", *PICKLE_SUFFIXES)
 _NAMED = 10
 
 Keep = Callable[[Sequence[str]], Iterable[str]]
@@ -35,8 +34,8 @@ def read_weights(files: Sequence[Path], keep: Keep = lambda names: names) -> dic
     """
     tensors: dict[str, Tensor] = {}
     for path in files:
-        is_pickle = path.suffix in PICKLE_SUFFIXES
-        found = _read_pickle(path, keep) if is_pickle else _read_safetensors(path, keep)
+        read = _read_safetensors if path.suffix == ".safetensors" else _read_pickle
+        found = read(path, keep)
         if twice := tensors.keys() & found.keys():
             raise CodecError(f"Cannot load {path}: {_listed(twice)} is in another file as well.")
         tensors |= found
@@ -138,17 +137,7 @@ def load_strict(module: nn.Module, tensors: Mapping[str, Tensor], source: str) -
     """
     ignored: Sequence[str] = getattr(module, "_keys_to_ignore_on_load_unexpected", None) or ()
     given = {name: tensor for name, tensor in tensors.items() if name not in ignored}
-    check_fit(module.state_dict(), given, type(module).__name__, source)
-    module.load_state_dict(given, strict=True)
-
-
-def check_fit(
-    wanted: Mapping[str, Tensor], given: Mapping[str, Tensor], class_name: str, source: str
-) -> None:
-    """Compare names, shapes and kinds of tensors with those that a class has.
-
-    Raises: CodecError that lists the missing, the unexpected and the wrongly shaped ones.
-    """
+    wanted = module.state_dict()
     # BatchNorm's step counter plays no part in evaluation, and many files leave it out.
     missing = [
         name for name in wanted if name not in given and not name.endswith("num_batches_tracked")
@@ -176,9 +165,10 @@ def check_fit(
     ]
     if faults:
         raise CodecError(
-            f"Cannot load {source} as {class_name}: {'; '.join(faults)}. "
+            f"Cannot load {source} as {type(module).__name__}: {'; '.join(faults)}. "
             "The file or its config belongs to another model."
         )
+    module.load_state_dict(given, strict=True)
 
 
 def count_params(module: nn.Module) -> int:
@@ -195,10 +185,7 @@ def fingerprint(files: Sequence[Path]) -> str:
 
     Of several files, that of their hexadecimal digests joined in order of their names.
     """
-    digests: list[str] = []
-    for path in sorted(files, key=lambda path: path.name):
-        with path.open("rb") as file:
-            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+    digests = [file_sha256(path) for path in sorted(files, key=lambda path: path.name)]
     if len(digests) == 1:
         return digests[0]
     return hashlib.sha256("".join(digests).encode()).hexdigest()

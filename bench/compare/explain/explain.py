@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from ...errors import RunFolderError, SuiteError, unknown_name
+from ...records import Progress, silent
 from .measure import Measured, measure
 from .readings import Instruments
 from .variants import Variant, variants_of
@@ -128,10 +129,6 @@ def _exponent(tolerance: float) -> int:
     return math.floor(math.log10(tolerance)) if tolerance > 0 else 0
 
 
-def _silent(phase: str, done: int, total: int) -> None:
-    """Show nothing."""
-
-
 def explain(
     run: StoredRun,
     metric: str,
@@ -139,7 +136,7 @@ def explain(
     codec: str | None = None,
     tolerance: float | None = None,
     weights: str | None = None,
-    progress: Callable[[str, int, int], None] = _silent,
+    progress: Progress = silent,
 ) -> Explanation:
     """Recompute a metric from a run's stored pictures under every variant that is known.
 
@@ -159,7 +156,7 @@ def explain(
     if not (math.isfinite(allowed) and allowed >= 0):
         raise SuiteError(f"Cannot explain a figure within {allowed}: expected a tolerance from 0.")
     codecs = _codecs(run, codec)
-    instruments = Instruments(weights or run.record["suite"].get("weights"))
+    instruments = Instruments(weights or run.record.suite.weights)
     measured = measure(run, codecs, variants, instruments, progress)
     findings: list[Finding] = []
     missing: list[NotComputable] = []
@@ -168,12 +165,12 @@ def explain(
         findings += found
         missing += lacking
     return Explanation(
-        run=str(run.record["name"]),
+        run=run.record.name,
         metric=metric,
         unit="dB" if variants[0].name.startswith("psnr/") else "",
         quoted=float(figure),
         tolerance=allowed,
-        n_images=len(run.record["images"]),
+        n_images=len(run.record.images),
         findings=tuple(sorted(findings, key=lambda found: abs(found.distance))),
         not_computable=tuple(missing),
     )
@@ -190,10 +187,10 @@ def _decimal(quoted: float | str) -> Decimal:
 
 
 def _codecs(run: StoredRun, codec: str | None) -> list[str]:
-    names = [str(entry["name"]) for entry in run.record["codecs"]]
+    names = [info.name for info in run.record.codecs]
     if codec is not None and codec not in names:
         raise SuiteError(unknown_name("codec of the run", codec, names))
-    if not run.record["images"]:
+    if not run.record.images:
         raise RunFolderError(
             f"Cannot explain a figure by {run.folder}: it scored no pictures. "
             "Give the folder of a run with --images."

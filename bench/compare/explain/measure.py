@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ...errors import RunFolderError
-from ...records import WHOLE
+from ...records import WHOLE, Progress
 from .readings import Instruments, Pair, Reading
 from .variants import Stored, Values, Variant
 
@@ -43,7 +43,7 @@ def measure(
     codecs: Sequence[str],
     variants: Sequence[Variant],
     instruments: Instruments,
-    progress: Callable[[str, int, int], None],
+    progress: Progress,
 ) -> Measured:
     """Compute every reading of every kept pair; each picture is read once.
 
@@ -63,12 +63,12 @@ def measure(
             with_pictures.append(name)
         else:
             measured.reasons |= {(name, reading): reason for reading in computed}
-    images = run.record["images"]
+    images = run.record.images
     for done, image in enumerate(images):
         progress("explaining", done, len(images))
-        reference = _read(run.reference_path(image["image_id"]))
+        reference = _read(run.reference_path(image.image_id))
         for name in with_pictures:
-            reconstruction = _read(run.reconstruction_path(name, image["image_id"]))
+            reconstruction = _read(run.reconstruction_path(name, image.image_id))
             if reference is not None and reconstruction is not None:
                 pair = Pair(reference, reconstruction, instruments)
                 for reading in computed:
@@ -101,9 +101,7 @@ def _take_stored(measured: Measured, run: StoredRun, codec: str, reading: Stored
         & (scores["variant"] == reading.fingerprint)
         & scores["value"].notna()
     ]
-    pixels = {
-        entry["image_id"]: entry["width_px"] * entry["height_px"] for entry in run.record["images"]
-    }
+    pixels = {image.image_id: image.width_px * image.height_px for image in run.record.images}
     values = [
         (10 ** (-value / 10) if reading.is_psnr else value, pixels[image_id])
         for image_id, value in zip(rows["image_id"], rows["value"], strict=True)
@@ -122,9 +120,9 @@ def _unkept(run: StoredRun, codec: str) -> str | None:
 
     A picture that is missing from a run that kept all of them is one that the codec failed on.
     """
-    ids = [image["image_id"] for image in run.record["images"]]
+    ids = [image.image_id for image in run.record.images]
     kept = sum(run.reconstruction_path(codec, image_id) is not None for image_id in ids)
-    keep = run.record["suite"].get("keep", "all")
+    keep = run.record.suite.keep
     if kept and (keep == "all" or kept == len(ids)):
         return None
     return (

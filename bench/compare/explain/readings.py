@@ -118,10 +118,11 @@ class Instruments:
     def metric(self, name: str) -> Metric:
         """Return a metric by its name. Raises: MetricUnavailable, the same one each time."""
         from ....metrics import MetricUnavailable, open_metric
+        from ...codecs.tensors import default_device
 
         if name not in self._opened:
             try:
-                self._opened[name] = open_metric(name, self._weights, _device())
+                self._opened[name] = open_metric(name, self._weights, str(default_device()))
             except MetricUnavailable as error:
                 # A look for missing weights may try the network: not once more for each picture.
                 self._opened[name] = error
@@ -129,12 +130,6 @@ class Instruments:
         if isinstance(opened, Exception):
             raise opened
         return opened
-
-
-def _device() -> str:
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 class Reading(Protocol):

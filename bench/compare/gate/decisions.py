@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ...errors import VaebenchError
-from ...records import MetricColumn
+from ...records import MetricColumn, Progress
 from ...suite import CodecSpec
 from ...timing.ab import AbResult, ab
 from ..pairing import Mismatch, PairedCodec, Side
@@ -16,7 +16,6 @@ from ..statistics import paired_differences
 from .result import RuleOutcome
 from .rules import Finding, LatencyRule, QualityRule, Rule, Verdict, judge_bound, judge_margin
 
-Progress = Callable[[str, int, int], None]
 Latency = Callable[[CodecSpec, CodecSpec, LatencyRule, Progress], AbResult]
 
 _FROM_AB: dict[str, Verdict] = {
@@ -125,9 +124,9 @@ def _why_none(question: Question, rule: QualityRule, column: MetricColumn) -> st
     if rule.is_relative and question.baseline is not None:
         sides.append(question.baseline)
     for side in sides:
-        for entry in side.run.record["unavailable"]:
-            if entry["variant"] == column.variant and entry["codec"] in (None, side.codec):
-                return f"unavailable for {side.label}: {str(entry['reason']).rstrip('.')}"
+        for entry in side.run.record.unavailable:
+            if entry.variant == column.variant and entry.codec in (None, side.codec):
+                return f"unavailable for {side.label}: {entry.reason.rstrip('.')}"
     return f"no picture has a value of {column.variant} of {rule.region}"
 
 
@@ -194,8 +193,7 @@ def _timed(
 
 def _spec(side: Side) -> CodecSpec:
     """Return what an A/B test opens."""
-    specs = side.run.record["suite"]["codecs"]
-    return CodecSpec(**next(spec for spec in specs if spec["name"] == side.codec))
+    return next(spec for spec in side.run.record.suite.codecs if spec.name == side.codec)
 
 
 def _measure(base: CodecSpec, head: CodecSpec, rule: LatencyRule, progress: Progress) -> AbResult:

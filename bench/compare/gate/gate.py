@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ...errors import SuiteError, unknown_name
-from ...records import WHOLE, MetricColumn
+from ...errors import SuiteError, reason_of, unknown_name
+from ...records import RATES, WHOLE, MetricColumn, Progress, silent
 from ...store.lock import writing_run
-from ...store.run import (
-    StoredRun,
-    clean_up,
-    default_folder,
-    load_run,
-    read_record,
-    refuse_used_folder,
-)
-from ...suite import Suite
+from ...store.record import read_record
+from ...store.run import StoredRun, clean_up, default_folder, load_run, refuse_used_folder
+from ...suite import Suite, read_toml
 from ..pairing import Side, label_codecs, pair_codec
-from .decisions import Latency, Progress, Question, decide
-from .result import EXIT_CODES, GateResult
+from .decisions import Latency, Question, decide
+from .result import GateResult
 from .rules import LatencyRule, QualityRule, Rule, parse_rule
-
-__all__ = ["EXIT_CODES", "GateResult", "run_gate"]
-
-_RATES = ("bpp", "elements_ratio", "stored_bits_ratio")
-"""Rows of a run that say what a picture costs; which way is better is the reader's choice."""
 
 
 class Gate(BaseModel):
@@ -50,12 +38,7 @@ class Gate(BaseModel):
     @classmethod
     def load(cls, path: Path) -> Gate:
         """Read a GATE.toml. Raises: SuiteError."""
-        try:
-            fields = tomllib.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise SuiteError(f"Cannot read the gate {path}: {error.strerror}.") from error
-        except ValueError as error:
-            raise SuiteError(f"The gate {path} is not valid TOML: {error}.") from error
+        fields = read_toml(path, "gate")
         if ("suite" in fields) == bool(fields.get("runs")):
             raise SuiteError(
                 f"{path} must have either `runs`, a list of run folders, or a table [suite] to run."
@@ -67,13 +50,7 @@ class Gate(BaseModel):
         except SuiteError as error:
             raise SuiteError(f"{path}: {error}") from error
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            if first["type"] == "extra_forbidden":
-                raise SuiteError(
-                    f"{path}: {unknown_name('key', where, cls.model_fields)}"
-                ) from error
-            told = f"{where}: {first['msg'].lower()}, got {first['input']!r}"
+            told = reason_of(error, lambda _: cls.model_fields)
             raise SuiteError(f"The gate {path} is not valid: {told}.") from error
 
 
@@ -81,7 +58,7 @@ def run_gate(
     path: Path,
     *,
     out: Path | None = None,
-    progress: Progress = lambda phase, done, total: None,
+    progress: Progress = silent,
     latency: Latency | None = None,
     command: str = "vaebench.bench.run_gate(...) from Python",
 ) -> GateResult:
@@ -137,7 +114,7 @@ def _was_stopped(folder: Path, suite: Suite) -> bool:
     if not (folder / "run.json").is_file():
         return False
     record = read_record(folder)
-    return not record["finished"] and record["suite"] == suite.model_dump()
+    return not record.finished and record.suite == suite
 
 
 def _check_before_running(gate: Gate, suite: Suite, rules: Sequence[Rule]) -> None:
@@ -156,7 +133,7 @@ def _check_before_running(gate: Gate, suite: Suite, rules: Sequence[Rule]) -> No
         for info in infos
     ]
     for rule in rules:
-        if isinstance(rule, QualityRule) and rule.metric.split("/")[0] not in _RATES:
+        if isinstance(rule, QualityRule) and rule.metric.split("/")[0] not in RATES:
             _find_column(rule, columns)
 
 
@@ -205,9 +182,9 @@ def _columns(runs: Sequence[StoredRun]) -> list[MetricColumn]:
     """Return every metric and rate of the runs, a variant once."""
     columns: dict[str, MetricColumn] = {}
     for run in runs:
-        for entry in run.record["metrics"]:
-            columns.setdefault(entry["variant"], MetricColumn(**entry))
-        rates = run.scores.loc[run.scores["metric"].isin(_RATES), ["metric", "variant", "unit"]]
+        for column in run.record.metrics:
+            columns.setdefault(column.variant, column)
+        rates = run.scores.loc[run.scores["metric"].isin(RATES), ["metric", "variant", "unit"]]
         for name, variant, unit in rates.drop_duplicates().itertuples(index=False):
             columns.setdefault(variant, MetricColumn(name, variant, unit, None))
     return list(columns.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,8 +13,6 @@ from .rules import Verdict, join
 EXIT_CODES = {"pass": 0, "fail": 1, "inconclusive": 3}
 
 CONFIDENCE = "Intervals: 95 % confidence of the mean over pictures; of latency, as vaebench ab."
-
-HEADER = ("verdict", "codec", "rule", "found", "from")
 
 
 @dataclass(frozen=True)
@@ -62,27 +61,18 @@ class GateResult:
         told = ", ".join(f"{counts[word]} {word}" for word in EXIT_CODES if counts[word])
         return f"Gate {self.name}: {self.verdict} ({told})"
 
-    def lines(self) -> list[str]:
-        """Return a table, the sentence of each rule that did not pass, and the verdict."""
-        rows = [HEADER, *(cells(outcome) for outcome in self.outcomes)]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER))]
+    def rows(self) -> list[tuple[str, ...]]:
+        """Return a header and a row a rule and codec."""
         return [
+            ("verdict", "codec", "rule", "found", "from"),
             *(
-                "  ".join(
-                    cell.ljust(width) for cell, width in zip(row, widths, strict=True)
-                ).rstrip()
-                for row in rows
-            ),
-            *(
-                f"{outcome.verdict}: {outcome.codec}, {outcome.rule}: {outcome.sentence}"
+                (outcome.verdict, outcome.codec, outcome.rule, outcome.found, outcome.basis)
                 for outcome in self.outcomes
-                if outcome.verdict != "pass"
             ),
-            self.summary,
         ]
 
-    def to_junit(self) -> str:
-        """Return JUnit XML, a test case a rule and codec.
+    def to_junit(self, output: Sequence[str]) -> str:
+        """Return JUnit XML, a test case a rule and codec; `output` is what a terminal shows.
 
         An inconclusive rule is `skipped`, with its sentence as the message: the one outcome that
         CI pages show neither green nor red. `error` would be counted among the failures, and so
@@ -99,7 +89,7 @@ class GateResult:
             )
             for outcome in self.outcomes
         ]
-        return junit_xml(self.name, self.created, cases, self.lines())
+        return junit_xml(self.name, self.created, cases, output)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON-ready values."""
@@ -125,8 +115,3 @@ class GateResult:
                 for outcome in self.outcomes
             ],
         }
-
-
-def cells(outcome: RuleOutcome) -> tuple[str, ...]:
-    """Return an outcome as a row under HEADER."""
-    return (outcome.verdict, outcome.codec, outcome.rule, outcome.found, outcome.basis)

@@ -10,18 +10,19 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import numpy as np
 
 from ...errors import SuiteError
 from ...records import WHOLE
+from ...suite import Stage
 from ..statistics import compare_pairs
 
 Verdict = Literal["pass", "fail", "inconclusive"]
 Condition = Literal["not worse by more than", "at least", "at most"]
 
-STAGES: Final = ("encode", "decode", "roundtrip")
+STAGES: Final[tuple[str, ...]] = get_args(Stage)
 
 _FORMS: Final = (
     "METRIC [REGION]: not worse by more than NUMBER [UNIT]",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import functools
 import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -19,9 +18,16 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from ...errors import ImageError
 from .jpeg import check_last_scan, check_scans
-from .limits import MAX_PIXELS, TOO_LARGE, is_slow, refuse_by_header, unidentified
-from .modes import Samples, from_ios, to_samples
-from .png import SoundPNG, check_icon, check_png, still_png
+from .limits import (
+    MAX_PIXELS,
+    TOO_LARGE,
+    formats_of,
+    is_slow,
+    refuse_by_header,
+    unidentified,
+)
+from .modes import Samples, to_samples
+from .png import SoundPNG, check_png, still_png
 from .pnm import pnm_samples
 from .tiff import check_strips
 
@@ -29,21 +35,10 @@ Source = Path | bytes
 
 MOST_READS = 1_000_000
 _READS_A_PIXEL = 2
-"""Granted besides to a decoder that is written in Python: what QOI and run-lengths may take."""
+"""Granted besides to a decoder that is written in Python: what run-lengths may take."""
 
-_JPEG, _ICONS = ("JPEG", "MPO"), ("ICO", "ICNS")
-
-# EPS would start Ghostscript; the others are stubs that Pillow recognises but cannot decode.
-_NO_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
-
-
-@functools.cache
-def picture_suffixes() -> frozenset[str]:
-    """Return the file suffixes, lower case with their dot, that can be read."""
-    registered = Image.registered_extensions()
-    # MPO is opened as the JPEG that it begins with.
-    readable = {*_readable_formats(), "MPO"}
-    return frozenset(suffix for suffix, name in registered.items() if name in readable)
+# MPO is opened as the JPEG that it begins with.
+_JPEG = ("JPEG", "MPO")
 
 
 def read_samples(path: Path) -> Samples:
@@ -56,9 +51,7 @@ def read_samples(path: Path) -> Samples:
         with _open(path) as image:
             refuse_by_header(image, path)
             kind, pixels = image.format, image.width * image.height
-            png = SoundPNG(notes=check_icon(image, path)) if kind in _ICONS else SoundPNG()
-        if kind == "PNG":
-            png = check_png(path)
+        png = check_png(path) if kind == "PNG" else SoundPNG()
         if kind in _JPEG:
             check_scans(path.read_bytes(), pixels)
         try:
@@ -73,8 +66,6 @@ def read_samples(path: Path) -> Samples:
         raise
     except Exception as error:
         raise ImageError(f"Cannot read {path.name}: {_cause(error, path)}.") from error
-    if png.is_ios:
-        samples = from_ios(samples)
     return replace(samples, notes=(*png.notes, *samples.notes))
 
 
@@ -110,10 +101,7 @@ def _open(source: Source) -> Generator[Image.Image]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         raw = BytesIO(source) if isinstance(source, bytes) else FileIO(source)
-        with (
-            _CountedReads(raw) as file,
-            Image.open(file, formats=_readable_formats()) as image,
-        ):
+        with _CountedReads(raw) as file, Image.open(file, formats=formats_of(source)) as image:
             if is_slow(image):
                 file.most_reads += _READS_A_PIXEL * min(image.width * image.height, MAX_PIXELS)
             yield image
@@ -146,13 +134,6 @@ def _refuse_no_file(path: Path) -> None:
     if not S_ISREG(mode):
         what = "a folder" if S_ISDIR(mode) else "a pipe, socket or device"
         raise ImageError(f"Cannot read {path.name}: it is {what}, not a picture's file.")
-
-
-@functools.cache
-def _readable_formats() -> tuple[str, ...]:
-    """Return the formats in the order in which Pillow tries them: the least particular last."""
-    Image.init()
-    return tuple(name for name in Image.ID if name not in _NO_PICTURES)
 
 
 def _cause(error: Exception, path: Path) -> str:

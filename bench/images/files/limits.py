@@ -1,13 +1,23 @@
-"""What a picture's first bytes rule out, before a pixel is decoded, and in which words."""
+"""Which formats are read, what a header rules out before a pixel is decoded, and in which words."""
 
 from __future__ import annotations
 
+import functools
+import re
 from pathlib import Path
 from typing import Any
 
 from PIL import ExifTags, Image
 
 from ...errors import ImageError
+
+_BY_MARK = ("PNG", "JPEG", "WEBP", "AVIF", "JPEG2000", "TIFF", "GIF", "BMP", "PPM")
+READ = (*_BY_MARK, "TGA")
+"""The formats that are read, as Pillow calls them."""
+
+# EPS would start Ghostscript; the others are stubs that Pillow recognises but cannot decode.
+_NO_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
+_UNKNOWN_TO_PILLOW = {"JPEG XL": rb"\xff\x0a|\0\0\0\x0cJXL ", "HEIC": b"....ftyphe"}
 
 MAX_PIXELS = 64_000_000
 """Larger pictures are refused from their header; a 61-megapixel camera's still pass.
@@ -18,7 +28,7 @@ At 16 bits and with alpha, reading that many stays within 2 GB.
 MAX_SLOW_PIXELS = 2_000_000
 """The limit of what Pillow decodes in Python, pixel by pixel: within 10 s on one core.
 
-The slowest, QOI and DDS, take up to 5 µs a pixel.
+The slowest, PNM with alpha, takes up to 5 µs a pixel.
 """
 
 MOST_COMMENTS = 10_000
@@ -26,43 +36,56 @@ MOST_COMMENTS = 10_000
 
 TOO_LARGE = f"its header claims more pixels than the limit, {MAX_PIXELS // 1_000_000} megapixels"
 
-_PALETTE_BYTES, _PALETTE_MARK = 769, 0x0C
 
-_MAGICS = {
-    b"II*\0": "a TIFF",
-    b"MM\0*": "a TIFF",
-    b"II+\0": "a BigTIFF",
-    b"MM\0+": "a BigTIFF",
-    b"\xff\xd8\xff": "a JPEG",
-    b"\x89PNG\r\n\x1a\n": "a PNG",
-    b"GIF8": "a GIF",
-    b"BM": "a BMP",
-    b"8BPS": "a Photoshop file",
-    b"\0\0\0\x0cjP  ": "a JPEG 2000",
-    b"\xff\x4f\xff\x51": "a JPEG 2000",
-    b"\xff\x0a": "a JPEG XL",
-    b"\0\0\0\x0cJXL ": "a JPEG XL",
-}
+def formats_of(source: Path | bytes) -> tuple[str, ...]:
+    """Return the formats of which a file may be; TGA has no mark, so a file is one by its name."""
+    is_tga = isinstance(source, Path) and source.suffix.lower() == ".tga"
+    return READ if is_tga else _BY_MARK
+
+
+@functools.cache
+def picture_suffixes() -> frozenset[str]:
+    """Return the suffixes, lower case with their dot, of a folder's pictures.
+
+    Those of formats that are not read are among them, so that such a picture is told, not lost.
+    """
+    registered = Image.registered_extensions()
+    # MPO is opened as the JPEG that it begins with.
+    pictures = {*Image.ID, "MPO"} - _NO_PICTURES
+    known = {suffix for suffix, name in registered.items() if name in pictures}
+    return frozenset(known | {".heic", ".jxl"})
 
 
 def unidentified(path: Path) -> str:
-    """Say of a file that no decoder takes what it is, by its first bytes."""
+    """Say of a file that no decoder takes what it is."""
     with path.open("rb") as file:
-        head = file.read(12)
+        head = file.read(16)
     if not head:
         return "the file is empty"
-    kind = next((kind for magic, kind in _MAGICS.items() if head.startswith(magic)), None)
-    if kind is None:
+    name = _format_of(head.ljust(16, b"\0"), path.suffix.lower())
+    if name is None:
         return "it is no picture, or its header is damaged"
+    if name not in READ:
+        return f"its format is {name}, which is not read: convert it to PNG"
     return (
-        f"it begins like {kind}, but its header is damaged, or its kind of samples, layout or "
+        f"its format is {name}, but its header is damaged, or its kind of samples, layout or "
         "compression cannot be decoded here: convert it to PNG"
     )
 
 
-def is_slow(image: Image.Image) -> bool:
-    """Return whether an opened picture's decoder is one that Pillow has in Python."""
-    return decoder_name(image) in Image.DECODERS
+def _format_of(head: bytes, suffix: str) -> str | None:
+    """Return the format whose mark a file begins with; its suffix's where that has none."""
+    for name, mark in _UNKNOWN_TO_PILLOW.items():
+        if re.match(mark, head, re.DOTALL):
+            return name
+    named = Image.registered_extensions().get(suffix)
+    # The marks of some formats that are not read are short: CUR's is how many TGA begin.
+    for name in (*_BY_MARK, named, *Image.ID):
+        if name in Image.OPEN and name not in _NO_PICTURES:
+            has_mark = Image.OPEN[name][1]
+            if has_mark(head) if has_mark else name == named:
+                return name
+    return None
 
 
 def decoder_name(image: Image.Image) -> str:
@@ -71,15 +94,25 @@ def decoder_name(image: Image.Image) -> str:
     return tiles[0][0] if tiles else ""
 
 
+def is_scaled_pnm(image: Image.Image) -> bool:
+    """Return whether an opened picture is a PNM that `pnm_samples` reads in Pillow's place."""
+    return decoder_name(image) == "ppm" and image.mode in ("L", "I", "RGB")
+
+
+def is_slow(image: Image.Image) -> bool:
+    """Return whether an opened picture's decoder is one that Pillow has in Python."""
+    return decoder_name(image) in Image.DECODERS and not is_scaled_pnm(image)
+
+
 def refuse_by_header(image: Image.Image, path: Path) -> None:
-    """Refuse what is too large, what Pillow would cut to 8 bits, and what lacks its palette.
+    """Refuse what is too large, and what Pillow would cut to 8 bits.
 
     Raises: ImageError, its message the reason.
     """
     pixels = image.width * image.height
     if pixels > MAX_PIXELS:
         raise ImageError(f"Cannot read {path.name}: {TOO_LARGE}.")
-    if decoder_name(image) != "ppm" and is_slow(image) and pixels > MAX_SLOW_PIXELS:
+    if is_slow(image) and pixels > MAX_SLOW_PIXELS:
         raise ImageError(
             f"Cannot read {path.name}: it has {pixels / 1e6:.1f} megapixels, and its kind of "
             f"{image.format} is read up to {MAX_SLOW_PIXELS // 1_000_000}, because its decoder is "
@@ -87,10 +120,6 @@ def refuse_by_header(image: Image.Image, path: Path) -> None:
         )
     if decoder_name(image) == "ppm_plain" and path.read_bytes().count(b"#") > MOST_COMMENTS:
         raise ImageError(f"Cannot read {path.name}: it has more than {MOST_COMMENTS} comments.")
-    if image.format == "PCX" and not _has_palette(path):
-        raise ImageError(
-            f"Cannot read {path.name}: it is damaged or cut short (its palette is missing)."
-        )
     if _would_be_cut(image, path):
         raise ImageError(
             f"Cannot read {path.name}: it has more than 8 bits a sample in a layout of "
@@ -99,9 +128,6 @@ def refuse_by_header(image: Image.Image, path: Path) -> None:
 
 
 def _would_be_cut(image: Image.Image, path: Path) -> bool:
-    if image.format == "SGI":
-        with path.open("rb") as file:
-            return file.read(4)[3] == 2
     if image.format == "JPEG2000" and image.mode in ("LA", "RGB", "RGBA"):
         return max(jpeg2000_precisions(path.read_bytes()), default=8) > 8
     if image.format == "TIFF":
@@ -109,15 +135,6 @@ def _would_be_cut(image: Image.Image, path: Path) -> bool:
         bits = tags.get(ExifTags.Base.BitsPerSample, 8)
         return tags.get(ExifTags.Base.PlanarConfiguration) == 2 and bits != 8 and max(bits) > 8
     return False
-
-
-def _has_palette(path: Path) -> bool:
-    """Whether a PCX ends with the palette that 8 bits in a single plane need."""
-    data = path.read_bytes()
-    version, bits, planes = data[1], data[3], data[65]
-    if (version, bits, planes) != (5, 8, 1):
-        return True
-    return len(data) > _PALETTE_BYTES and data[-_PALETTE_BYTES] == _PALETTE_MARK
 
 
 def jpeg2000_precisions(data: bytes) -> tuple[int, ...]:

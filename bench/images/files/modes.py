@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -24,7 +24,6 @@ _SIGNED = re.compile(r"I;16[BN]?S")
 # What Pillow multiplies a PNG's grey of fewer bits by, but not its transparent colour.
 _WIDENED = {"L;2": 85, "L;4": 17}
 _WHITE_IS_ZERO = 0
-_ROWS_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,12 @@ class Samples:
     notes: tuple[str, ...] = ()
     profile: bytes | None = None
     orientation: int = 1
+
+
+def row_blocks(count: int) -> Iterator[slice]:
+    """Yield a few of `count` rows at a time: all at once, each step would copy a whole picture."""
+    for top in range(0, count, 256):
+        yield slice(top, top + 256)
 
 
 def to_samples(
@@ -62,13 +67,16 @@ def to_samples(
         image = image.convert("RGBA" if image.has_transparency_data else "RGB")
         notes = ("palette expanded",)
     elif mode == "1":
-        image = _converted(image, "L")
+        # Pillow would remap or drop a transparent colour, which is left to `_keyed`.
+        transparency = image.info.get("transparency")
+        image = image.convert("L")
+        image.info["transparency"] = transparency
         notes = ("bilevel widened to 8 bits",)
-    elif mode in ("YCbCr", "HSV", "RGBX"):
+    elif mode in ("YCbCr", "RGBX"):
         image = image.convert("RGB")
-        notes = (f"{mode} converted to RGB",) if mode != "RGBX" else ()
-    elif mode in ("La", "RGBa"):
-        image = image.convert("LA" if mode == "La" else "RGBA")
+        notes = ("YCbCr converted to RGB",) if mode == "YCbCr" else ()
+    elif mode == "La":
+        image = image.convert("LA")
     pixels = np.asarray(image)
     match image.mode:
         case "L":
@@ -87,35 +95,6 @@ def to_samples(
             return Samples(pixels, "lab", None, notes)
         case other:
             raise ImageError(f"Cannot read {name}: pixels of mode {other} are not supported.")
-
-
-def from_ios(samples: Samples) -> Samples:
-    """Undo what Apple's pngcrush does to 8-bit colour: blue first, and multiplied by alpha."""
-    if samples.space != "rgb" or samples.colour.dtype != np.uint8:
-        return samples
-    colour = samples.colour[..., ::-1]
-    if samples.alpha is not None:
-        colour = _unmultiplied(colour, samples.alpha, 255)
-    return replace(samples, colour=colour)
-
-
-def _unmultiplied(colour: NDArray[Any], alpha: NDArray[Any], full: int) -> NDArray[Any]:
-    """Divide premultiplied integers by alpha, rounded; where alpha is 0 they pass, cut to full."""
-    plain = np.empty_like(colour)
-    for top in range(0, len(colour), _ROWS_AT_ONCE):
-        rows = slice(top, top + _ROWS_AT_ONCE)
-        divisor = np.maximum(alpha[rows, :, None], 1).astype(np.uint32)
-        scaled = (colour[rows].astype(np.uint32) * full + divisor // 2) // divisor
-        plain[rows] = np.minimum(scaled, full)
-    return plain
-
-
-def _converted(image: Image.Image, mode: str) -> Image.Image:
-    """Convert, but leave a transparent colour to `_keyed`: Pillow would remap or drop it."""
-    transparency = image.info.get("transparency")
-    converted = image.convert(mode)
-    converted.info["transparency"] = transparency
-    return converted
 
 
 def _keyed(image: Image.Image, pixels: NDArray[Any], factor: int = 1) -> NDArray[Any] | None:
@@ -164,8 +143,7 @@ def _single_channel(image: Image.Image, raw_modes: tuple[str, ...], name: str) -
 def scaled(samples: NDArray[Any], full: int, full_after: Literal[255, 65535]) -> NDArray[Any]:
     """Return integers of 0..full as 0..full_after, rounded: uint8 or uint16."""
     result = np.empty(samples.shape, np.uint8 if full_after == 255 else np.uint16)
-    for top in range(0, len(samples), _ROWS_AT_ONCE):
-        rows = slice(top, top + _ROWS_AT_ONCE)
+    for rows in row_blocks(len(samples)):
         result[rows] = (samples[rows].astype(np.uint32) * full_after + full // 2) // full
     return result
 
@@ -180,8 +158,7 @@ def _float_samples(values: NDArray[Any], name: str, is_inverted: bool) -> Sample
         )
     full = 1.0 if high <= 1 else 255.0
     gray = np.empty((*values.shape, 1), np.uint16)
-    for top in range(0, len(values), _ROWS_AT_ONCE):
-        rows = slice(top, top + _ROWS_AT_ONCE)
+    for rows in row_blocks(len(values)):
         light = values[rows].astype(np.float64)
         gray[rows, :, 0] = np.rint((full - light if is_inverted else light) * (65535 / full))
     return Samples(gray, "gray", None, (f"float samples in 0..{full:g} scaled to 8 bits",))
@@ -214,5 +191,15 @@ def _deep_samples(image: Image.Image, layout: str, order: str, reread: Reread) -
         return Samples(pixels, "rgb", _keyed(image, pixels), notes)
     colour, alpha = pixels[..., :-1], pixels[..., -1]
     if layout == "RGBa":
-        colour = _unmultiplied(colour, alpha, 65535)
+        colour = _unmultiplied(colour, alpha)
     return Samples(colour, "gray" if layout == "LA" else "rgb", alpha, notes)
+
+
+def _unmultiplied(colour: NDArray[Any], alpha: NDArray[Any]) -> NDArray[Any]:
+    """Divide premultiplied uint16 by alpha, rounded; where alpha is 0 they pass."""
+    plain = np.empty_like(colour)
+    for rows in row_blocks(len(colour)):
+        divisor = np.maximum(alpha[rows, :, None], 1).astype(np.uint32)
+        divided = (colour[rows].astype(np.uint32) * 65535 + divisor // 2) // divisor
+        plain[rows] = np.minimum(divided, 65535)
+    return plain

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from .limits import decoder_name
+from .limits import is_scaled_pnm
 from .modes import Samples, scaled
 
 
@@ -22,7 +22,7 @@ def pnm_samples(image: Image.Image, path: Path) -> Samples | None:
 
     Raises: ValueError, its message the reason, where pixels are missing or beyond their range.
     """
-    if decoder_name(image) != "ppm" or image.mode not in ("L", "I", "RGB"):
+    if not is_scaled_pnm(image):
         return None
     opened: Any = image
     maxval: int = opened.tile[0].args[1]

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
 from ...codecs import family_of, open_codec
 from ...codecs.base import Codec
+from ...codecs.tensors import from_levels, rounded
 from ...errors import CodecError
 from ...images.pixels import Fit, fit_pixels, placement, read_pixels
-from ...records import CodecInfo, ImageRef
+from ...records import CodecInfo, ImageRef, Progress
 from ...suite import CodecSpec
+from ..measure import prepare_references, score_batch
 from ..reconstruct import Failure, reconstruct
 from .rungs import BASE, EightBitLatents, Protocol, base_settings
 
@@ -27,13 +30,6 @@ if TYPE_CHECKING:
 
 Values = dict[str, dict[str, float]]
 """By metric and picture."""
-
-
-def default_device() -> str:
-    """Return where metrics run: CUDA where there is one."""
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 @dataclass
@@ -82,16 +78,12 @@ class Frame:
 
     def given(self, is_resized: bool) -> Tensor:
         """Return what the codec is given, float32 [1, 3, h, w] in [0, 1]."""
-        import torch
-
-        pixels = fit_pixels(self.area, self.size, self.fit) if is_resized else self.area
-        planes = np.ascontiguousarray(pixels.transpose(2, 0, 1))
-        return torch.from_numpy(planes)[None].float().div(255)
+        return from_levels(
+            [fit_pixels(self.area, self.size, self.fit) if is_resized else self.area]
+        )
 
     def returned(self, pixels: Tensor, is_resized: bool) -> Tensor:
         """Return [1, 3, h, w] as large as the area, clamped to [0, 1] (Lanczos, in float)."""
-        import torch
-
         if not is_resized or self.size is None:
             return pixels
         height, width = self.area.shape[:2]
@@ -110,7 +102,7 @@ class Frame:
 
 
 def reconstructions(
-    codec: Codec, frame: Frame, protocols: Sequence[Protocol], device: str
+    codec: Codec, frame: Frame, protocols: Sequence[Protocol], device: torch.device
 ) -> Iterator[tuple[Protocol, Tensor | Failure]]:
     """Yield each protocol's reconstruction, float32 [1, 3, H, W], or why there is none.
 
@@ -134,17 +126,15 @@ def _round_trip(codec: Codec, pixels: Tensor, is_rounded: bool) -> Tensor | Fail
     answer = reconstruct(codec, pixels)[0]
     if isinstance(answer, Failure):
         return answer
-    return _levelled(answer.pixels.float()[None].clamp(0, 1), is_rounded)
+    pixels = answer.pixels.float()[None].clamp(0, 1)
+    return rounded(pixels) if is_rounded else pixels
 
 
 def _finished(frame: Frame, state: Tensor | Failure, chain: Protocol) -> Tensor | Failure:
     if isinstance(state, Failure):
         return state
-    return _levelled(frame.returned(state, chain.is_resized), chain.is_rounded)
-
-
-def _levelled(pixels: Tensor, is_rounded: bool) -> Tensor:
-    return pixels.mul(255).round().div(255) if is_rounded else pixels
+    pixels = frame.returned(state, chain.is_resized)
+    return rounded(pixels) if chain.is_rounded else pixels
 
 
 @dataclass
@@ -160,8 +150,8 @@ class Climb:
     size: int | None
     fit: Fit | None
     metrics: Mapping[str, Metric]
-    device: str
-    progress: Callable[[str, int, int], None]
+    device: torch.device
+    progress: Progress
     outcomes: dict[Protocol, Outcome] = field(default_factory=dict[Protocol, Outcome])
 
     def measure(self, protocols: Sequence[Protocol], phase: str) -> None:
@@ -206,29 +196,21 @@ class Climb:
         return open_codec(spec.name, spec.source, {**usual, **changed})
 
     def _score(self, codec: Codec, image: ImageRef, protocols: Sequence[Protocol]) -> None:
-        import torch
-
-        from ....metrics import MetricError
-
         rgb, _ = read_pixels(image)
         frame = Frame.of(image.image_id, rgb, self.size, self.fit)
+        metrics = tuple(self.metrics.values())
         with torch.inference_mode():
             original = frame.given(is_resized=False).to(self.device)
-            prepared = {}
-            unprepared: dict[str, str] = {}
-            for name, metric in self.metrics.items():
-                try:
-                    prepared[name] = metric.prepare(original)
-                except MetricError as error:
-                    unprepared[name] = str(error)
+            references = prepare_references(metrics, [image.image_id], [()], original)
             for protocol, answer in reconstructions(codec, frame, protocols, self.device):
                 outcome = self.outcomes[protocol]
-                for name, reason in unprepared.items():
-                    outcome.refuse([name], reason)
                 if isinstance(answer, Failure):
-                    outcome.refuse(prepared, answer.reason)
+                    outcome.refuse(self.metrics, answer.reason)
                     continue
-                for name, features in prepared.items():
-                    result = self.metrics[name].compare(features, answer, want_maps=False)
-                    values = outcome.values.setdefault(name, {})
-                    values[image.image_id] = float(result.values[0])
+                (found,) = score_batch(metrics, references, "", answer, protocol.is_rounded)
+                reasons = {entry.variant: entry.reason for entry in found.unavailable}
+                for name, score in zip(self.metrics, found.scores, strict=True):
+                    if score.value is None:
+                        outcome.refuse([name], reasons[score.variant])
+                    else:
+                        outcome.values.setdefault(name, {})[image.image_id] = score.value

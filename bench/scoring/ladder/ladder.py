@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
 
+from ...codecs.tensors import default_device
 from ...errors import ImageError, SuiteError, unknown_name
 from ...images.find import find_images
 from ...images.pixels import Fit
-from ...records import CodecInfo, MetricColumn
+from ...records import CodecInfo, MetricColumn, Progress, silent
 from ...suite import CodecSpec
-from .climb import Climb, default_device
+from ..plan import open_metrics
+from .climb import Climb
 from .rungs import BASE, Protocol, Rung, rungs_of, switched, why_not
 
 if TYPE_CHECKING:
@@ -74,36 +76,16 @@ class LadderResult:
             "rungs": rows,
         }
 
-    def lines(self) -> Iterator[str]:
-        """Yield the ladder as lines for a terminal: differences to the base, then the notes."""
-        cells = self._cells()
-        widths = [max(len(row[place]) for row in cells) for place in range(len(cells[0]))]
-        yield self._title()
-        for row in cells:
-            aligned = [
-                text.ljust(width) if place == 0 else text.rjust(width)
-                for place, (text, width) in enumerate(zip(row, widths, strict=True))
-            ]
-            yield "  ".join(aligned).rstrip()
-        yield from self._notes()
-
-    def markdown(self) -> str:
-        """Return the ladder as a table of Markdown, rounded for reading, with its notes."""
-        head, *rows = self._cells()
-        rule = ["---", *["---:"] * (len(head) - 1)]
-        table = [f"| {' | '.join(row)} |" for row in (head, rule, *rows)]
-        notes = [f"- {note}" for note in self._notes()]
-        return "\n".join([self._title(), "", *table, "", *notes]).rstrip() + "\n"
-
-    def _title(self) -> str:
+    def title(self) -> str:
+        """Return what the rows are of."""
         fitted = "" if self.size is None else f", resize to {self.size} px by {self.fit}"
         return (
             f"Loss ladder of {self.codec.name} over {_pictures(self.n_images)}{fitted}: "
             "differences to the base, each rung alone and all up to it"
         )
 
-    def _cells(self) -> list[list[str]]:
-        """Return the head and a row a rung: the differences, of the base the values."""
+    def rows(self) -> list[list[str]]:
+        """Return a header and a row a rung: the differences, of the base the values."""
         head = ["rung"]
         for metric, column in self.metrics.items():
             unit = f", {column.unit}" if column.unit else ""
@@ -120,7 +102,8 @@ class LadderResult:
             ),
         ]
 
-    def _notes(self) -> Iterator[str]:
+    def notes(self) -> Iterator[str]:
+        """Yield what must be known of rungs, and the pictures that could not be used."""
         notes: dict[tuple[str, str], list[str]] = {}
         for row in self.table.to_dict("records"):
             if row["note"]:
@@ -148,10 +131,6 @@ def _jsonable(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _silent(phase: str, done: int, total: int) -> None:
-    """Show nothing."""
-
-
 def ladder(
     spec: CodecSpec,
     images: Sequence[str],
@@ -161,7 +140,7 @@ def ladder(
     weights: str | None = None,
     generations: Sequence[int] = (1, 2, 4, 8),
     metrics: Sequence[str] = ("psnr", "lpips-alex"),
-    progress: Callable[[str, int, int], None] = _silent,
+    progress: Progress = silent,
 ) -> LadderResult:
     """Take a protocol of one codec apart into rungs.
 
@@ -188,7 +167,7 @@ def ladder(
             "Give a folder, a glob, files or `sample`."
         )
     device = default_device()
-    columns, opened, missing = _open_metrics(metrics, weights, device)
+    columns, opened, missing = _open_metrics(metrics, weights, str(device))
     climb = Climb(spec, found.images, size, chosen_fit, opened, device, progress)
     info = climb.start()
     rungs = rungs_of(trips)
@@ -232,8 +211,6 @@ def _open_metrics(
     names: Sequence[str], weights: str | None, device: str
 ) -> tuple[dict[str, MetricColumn], dict[str, Metric], dict[str, str]]:
     """Return by name every metric asked for, those that can be had, and why others cannot."""
-    from ..plan import open_metrics
-
     columns: dict[str, MetricColumn] = {}
     opened: dict[str, Metric] = {}
     missing: dict[str, str] = {}

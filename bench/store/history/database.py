@@ -16,11 +16,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
 from ...errors import HistoryError, first_line
-from ..run import TREND_COLUMNS, StoredRun
+from ..run import StoredRun
+from ..tables import TREND_COLUMNS
 from .change_points import change_points
 from .engines import is_url, open_postgresql, open_sqlite
 from .measurements import Measurement, environments_of, measurements_of
-from .rows import keep_whole
 
 HISTORY_VERSION = 1
 OFF = "off"
@@ -33,12 +33,20 @@ MAIN_MEASURES = ("p50_ms",)
 _WAL_TRIES, _WAL_PAUSE_S = 100, 0.03
 _SCHEMA_LOCK = 0x7661_6562
 _TABLES = sql.MetaData()
+
+
+def _check(condition: str) -> Any:
+    # SQLite takes any value in any column; PostgreSQL's own types say it all.
+    return sql.CheckConstraint(condition).ddl_if(dialect="sqlite")
+
+
 _META = sql.Table("vaebench_history", _TABLES, sql.Column("version", sql.Integer, primary_key=True))
 _ENVIRONMENTS = sql.Table(
     "environments",
     _TABLES,
     sql.Column("fingerprint", sql.String(12), primary_key=True),
     sql.Column("environment", sql.JSON, nullable=False),
+    _check("json_type(environment) = 'object'"),
 )
 _MEASUREMENTS = sql.Table(
     "measurements",
@@ -58,6 +66,10 @@ _MEASUREMENTS = sql.Table(
     sql.Column("samples", sql.JSON(none_as_null=True)),
     sql.Column("extra", sql.JSON, nullable=False),
     sql.UniqueConstraint("run_id", "cell", "measure"),
+    _check("julianday(created) IS NOT NULL"),
+    _check("typeof(value) IN ('real', 'null')"),
+    _check("samples IS NULL OR json_type(samples) = 'array'"),
+    _check("json_type(extra) = 'object'"),
 )
 
 
@@ -188,11 +200,21 @@ class History:
         with self._begin() as connection:
             rows = connection.execute(query)
             names, read = list(rows.keys()), rows.mappings().all()
-        whole = keep_whole(read, self.name)
         # As objects, so that what is absent stays None.
-        frame = pd.DataFrame(whole, columns=pd.Index(names), dtype=object)
-        frame["value"] = frame["value"].astype("float64")
+        frame = pd.DataFrame(read, columns=pd.Index(names), dtype=object)
+        try:
+            frame["value"] = frame["value"].astype("float64")
+            pd.to_datetime(frame["created"], format="ISO8601", utc=True)
+        except (ValueError, TypeError) as error:
+            raise self._damaged(first_line(error)) from error
+        if frame["_known"].isna().any():
+            raise self._damaged("measurements lack their environment")
         return frame.drop(columns=["_known", "_id", "_age"])
+
+    def _damaged(self, reason: str) -> HistoryError:
+        return HistoryError(
+            f"The history {self.name} is damaged: {reason}. Restore it, or pass another --history."
+        )
 
     @property
     def _is_sqlite(self) -> bool:
@@ -255,8 +277,8 @@ class History:
         try:
             with self._engine.connect() as connection:
                 yield connection
-        # SQLite's own messages may hold bytes of a damaged file.
-        except (SQLAlchemyError, UnicodeDecodeError) as error:
+        # Of a damaged file the messages of SQLite, or a cell of JSON, may not be readable.
+        except (SQLAlchemyError, ValueError, RecursionError) as error:
             reason = first_line(getattr(error, "orig", None) or error).rstrip(".")
             raise HistoryError(
                 f"Cannot use the history {self.name}: {reason}. Pass another --history, or off."

@@ -13,7 +13,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from ...errors import HistoryError
-from .rows import read_cell
 
 WAIT_S = 30.0
 """How long one that writes waits for another."""
@@ -49,7 +48,6 @@ def open_sqlite(path: Path, *, to_read: bool) -> sql.Engine:
         sql.URL.create("sqlite", database=str(path)),
         poolclass=NullPool,
         creator=connect,
-        json_deserializer=read_cell,
     )
 
 

@@ -79,7 +79,7 @@ def benchmark_statistics(samples_s: Sequence[float]) -> dict[str, Any]:
     """
     ordered = sorted(samples_s)
     count, total = len(ordered), sum(samples_s)
-    q1, q3 = _hazen(ordered, 0.25), _hazen(ordered, 0.75)
+    q1, q3 = map(float, np.quantile(ordered, (0.25, 0.75), method="hazen"))
     fence = 1.5 * (q3 - q1)
     mean = statistics.mean(ordered)
     spread = statistics.stdev(ordered) if count > 1 else 0.0
@@ -105,14 +105,6 @@ def benchmark_statistics(samples_s: Sequence[float]) -> dict[str, Any]:
         "data": list(samples_s),
         "iterations": 1,
     }
-
-
-def _hazen(ordered: Sequence[float], share: float) -> float:
-    """Return a quantile: the k-th of n values stands at (k - 1/2) / n."""
-    place = min(max(share * len(ordered) - 0.5, 0), len(ordered) - 1)
-    low = int(place)
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] * (1 - place + low) + ordered[high] * (place - low)
 
 
 def to_github_action_benchmark(frame: pd.DataFrame) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from ...records import WHOLE
+from ...records import RATES, WHOLE
 from ..environment import git_revision
 from ..run import StoredRun
 
@@ -26,7 +26,6 @@ TIMING_MEASURES = {
 """What is remembered of a timing: its unit, and whether higher is better."""
 
 _MACHINE = ("driver", "cuda", "torch", "diffusers", "cpu", "threads")
-_RATES = ("bpp", "elements_ratio", "stored_bits_ratio")
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ def _timed_rows(run: StoredRun) -> list[dict[str, Any]]:
 
 
 def _timings(run: StoredRun, commit: str | None) -> Iterator[Measurement]:
-    weights = {codec["name"]: codec["weights_sha256"] for codec in run.record["codecs"]}
+    weights = {codec.name: codec.weights_sha256 for codec in run.record.codecs}
     for row in _timed_rows(run):
         cell = [
             row["codec"],
@@ -100,8 +99,8 @@ def _timings(run: StoredRun, commit: str | None) -> Iterator[Measurement]:
                 continue
             yield Measurement(
                 "timing",
-                run.record["run_id"],
-                run.record["created"],
+                run.record.run_id,
+                run.record.created.isoformat(),
                 commit,
                 _fingerprint(_timing_environment(run, row)),
                 row["codec"],
@@ -118,8 +117,8 @@ def _timings(run: StoredRun, commit: str | None) -> Iterator[Measurement]:
 def _scores(run: StoredRun, commit: str | None) -> Iterator[Measurement]:
     if not len(run.scores):
         return
-    weights = {codec["name"]: codec["weights_sha256"] for codec in run.record["codecs"]}
-    directions = {entry["variant"]: entry["higher_is_better"] for entry in run.record["metrics"]}
+    weights = {codec.name: codec.weights_sha256 for codec in run.record.codecs}
+    directions = {entry.variant: entry.higher_is_better for entry in run.record.metrics}
     where = _protocol(run)
     scores = run.scores.assign(part=run.scores["kind"].where(run.scores["region"] != WHOLE, WHOLE))
     known = scores.dropna(subset=["value"])
@@ -136,8 +135,8 @@ def _scores(run: StoredRun, commit: str | None) -> Iterator[Measurement]:
             extra["note"] = "the mean is infinite: some pictures are identical"
         yield Measurement(
             "score",
-            run.record["run_id"],
-            run.record["created"],
+            run.record.run_id,
+            run.record.created.isoformat(),
             commit,
             _fingerprint(_score_environment(run)),
             str(codec),
@@ -145,7 +144,7 @@ def _scores(run: StoredRun, commit: str | None) -> Iterator[Measurement]:
             str(variant),
             str(unit),
             mean if math.isfinite(mean) else None,
-            directions.get(variant) if metric not in _RATES else None,
+            directions.get(variant) if metric not in RATES else None,
             None,
             extra,
         )
@@ -153,17 +152,17 @@ def _scores(run: StoredRun, commit: str | None) -> Iterator[Measurement]:
 
 def _protocol(run: StoredRun) -> str:
     """Return the set and the protocol: what is scored otherwise is another cell."""
-    hashes = sorted(str(image["sha256"]) for image in run.record["images"])
-    suite = run.record["suite"]
-    size = f"{suite['size']} px {suite['fit']}" if suite.get("size") else "native size"
-    return f"{len(hashes)} pictures {_fingerprint(hashes)[:8]}, {size}, {suite.get('rounding')}"
+    hashes = sorted(image.sha256 for image in run.record.images)
+    suite = run.record.suite
+    size = f"{suite.size} px {suite.fit}" if suite.size else "native size"
+    return f"{len(hashes)} pictures {_fingerprint(hashes)[:8]}, {size}, {suite.rounding}"
 
 
 def _timing_environment(run: StoredRun, row: Mapping[str, Any]) -> dict[str, Any]:
-    environment = run.record["environment"]
+    environment = run.record.environment
     state = json.loads(row["before"]) if isinstance(row["before"], str) else {}
     return {
-        **{name: environment.get(name) for name in _MACHINE},
+        **{name: getattr(environment, name) for name in _MACHINE},
         "device": row["device"],
         "dtype": row["dtype"] if isinstance(row["dtype"], str) else None,
         "settings": json.loads(row["settings"]),
@@ -172,8 +171,8 @@ def _timing_environment(run: StoredRun, row: Mapping[str, Any]) -> dict[str, Any
 
 
 def _score_environment(run: StoredRun) -> dict[str, Any]:
-    environment = run.record["environment"]
-    return {name: environment.get(name) for name in ("device", *_MACHINE)}
+    environment = run.record.environment
+    return {name: getattr(environment, name) for name in ("device", *_MACHINE)}
 
 
 def _fingerprint(value: Any) -> str:

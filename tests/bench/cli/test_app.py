@@ -82,7 +82,7 @@ def test_a_run_from_the_command_line(
     assert "skipped broken.png" in printed.out
     for name in ("run.json", "scores.parquet", "report.html", "tables/summary.csv"):
         assert (out / name).stat().st_size > 0
-    assert Suite.load(saved) == Suite.create(**load_run(out).record["suite"])
+    assert Suite.load(saved) == load_run(out).record.suite
     assert vaebench("score", str(out), "--metric", "mae", monkeypatch=monkeypatch) == 0
     assert "mae" in set(pd.read_parquet(out / "scores.parquet").metric)
     (out / "report.html").unlink()

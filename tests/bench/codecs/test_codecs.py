@@ -1,11 +1,37 @@
 import subprocess
 import sys
 from importlib.metadata import EntryPoint
+from pkgutil import resolve_name
 
 import pytest
 from vaebench.bench import codecs
-from vaebench.bench.codecs import CODECS, open_codec
+from vaebench.bench.codecs import CODECS, Family, families, open_codec
 from vaebench.bench.errors import CodecError
+
+
+@pytest.mark.parametrize("word", CODECS)
+def test_what_a_family_names_is_there(word):
+    assert isinstance(CODECS[word].opens, str)
+    assert callable(resolve_name(CODECS[word].opens))
+
+
+@pytest.mark.parametrize(
+    ("opens", "told"),
+    [
+        ("broken_codec:open", "RuntimeError: no luck"),
+        ("other_codec:absent", "AttributeError: module 'other_codec' has no attribute 'absent'"),
+        ("nowhere.at.all:open", "ModuleNotFoundError: No module named 'nowhere'"),
+    ],
+)
+def test_a_name_that_leads_nowhere_is_told(third_party, monkeypatch, opens, told):
+    family = Family(lambda source: source == "lost", opens, "lost")
+    monkeypatch.setitem(CODECS, "lost", family)
+    with pytest.raises(CodecError) as error:
+        open_codec("it", "lost", {})
+    assert str(error.value) == (
+        f"Cannot open it: what opens it, {opens!r}, does not load ({told}). "
+        "Mend or reinstall the package that brings it."
+    )
 
 
 def test_listing_and_claiming_import_no_torch():
@@ -13,12 +39,18 @@ def test_listing_and_claiming_import_no_torch():
         "import sys; from vaebench.bench.codecs import CODECS\n"
         "[family.claims(source) for family in CODECS.values()\n"
         " for source in ('jpeg', 'org/name', '.', './none')]\n"
-        "print(sorted({'torch', 'diffusers', 'numpy'} & set(sys.modules)))"
+        "print(sorted({'torch', 'diffusers', 'numpy', 'PIL'} & set(sys.modules)))"
     )
     run = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
     assert (run.stdout.strip(), run.stderr) == ("[]", "")
+
+
+def test_every_public_name_is_there():
+    assert all(getattr(codecs, name) for name in codecs.__all__)
+    with pytest.raises(AttributeError, match="has no attribute 'absent'"):
+        codecs.absent  # noqa: B018
 
 
 def test_a_word_belongs_to_one_family():
@@ -53,11 +85,13 @@ def test_a_folder_without_a_checkpoint_is_told(tmp_path):
 
 @pytest.fixture
 def third_party(tmp_path, monkeypatch):
-    """Two packages of others: one with a family, one that does not import."""
+    """Two packages of others: one with two families, one that does not import."""
     (tmp_path / "other_codec.py").write_text(
-        "from vaebench.bench.codecs.base import Family\n"
+        "from vaebench.bench.codecs import Family\n"
+        "def open_mine(name, source, settings): return (name, source, settings)\n"
         "FAMILY = Family(lambda source: source.startswith('mine-'),\n"
-        "                lambda name, source, settings: (name, source, settings), 'mine-1')\n"
+        "                'other_codec:open_mine', 'mine-1')\n"
+        "AT_HAND = Family(lambda source: False, open_mine, 'at-hand')\n"
         "NO_FAMILY = 3\n"
     )
     (tmp_path / "broken_codec.py").write_text("raise RuntimeError('no luck')\n")
@@ -66,13 +100,15 @@ def third_party(tmp_path, monkeypatch):
         EntryPoint("broken", "broken_codec:FAMILY", "vaebench.codecs"),
         EntryPoint("none", "other_codec:NO_FAMILY", "vaebench.codecs"),
         EntryPoint("mine", "other_codec:FAMILY", "vaebench.codecs"),
+        EntryPoint("at-hand", "other_codec:AT_HAND", "vaebench.codecs"),
     ]
-    monkeypatch.setattr(codecs, "entry_points", lambda group: points)
+    monkeypatch.setattr(families, "entry_points", lambda group: points)
 
 
 def test_others_add_families_by_entry_point(third_party):
     assert open_codec("it", "mine-7", {"q": 1}) == ("it", "mine-7", {"q": 1})
     assert open_codec("it", "mine", {}) == ("it", "mine", {})
+    assert open_codec("it", "at-hand", {}) == ("it", "at-hand", {})
     assert open_codec("it", "jpeg", {}).info.family == "jpeg"
 
 

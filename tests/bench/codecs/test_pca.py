@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,16 +11,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from vaebench.bench.codecs import CODECS, open_codec
-from vaebench.bench.codecs.pca import PCA, set_to_fit_on
-from vaebench.bench.codecs.pca_codec import PcaCodec, gather_moments
+from vaebench.bench.codecs import Codec, Unfitted, open_codec, open_unfitted
+from vaebench.bench.codecs.pca import PcaCodec, gather_moments
 from vaebench.bench.errors import CodecError
 from vaebench.bench.images.pixels import read_pixels
 from vaebench.bench.records import Encoded
 
 
 def open_pca(name: str = "it", **settings: Any) -> PcaCodec:
-    codec = PCA.open(name, "pca", settings)
+    codec = open_codec(name, "pca", settings)
     assert isinstance(codec, PcaCodec)
     return codec
 
@@ -168,28 +166,35 @@ def test_moments_are_whole_numbers_whatever_the_order() -> None:
     assert one.blocks == len(whole)
 
 
+def fitted(source: str, folder: Path, **settings: Any) -> Codec:
+    """Open a codec without a folder, then fit it on one as a run does."""
+    with pytest.raises(CodecError, match=r"^Cannot open it: .* to fit it on here\. Pass fit=DIR"):
+        open_codec("it", source, settings)
+    codec = open_unfitted("it", source, settings)
+    assert isinstance(codec, Unfitted)
+    return codec.fitted(read_pixels(path).rgb for path in sorted(folder.iterdir()))
+
+
 def test_without_fit_it_is_fitted_on_the_set_and_says_so(folder: Path) -> None:
-    paths = sorted(folder.iterdir())
-
-    def own_set() -> Iterator[np.ndarray]:
-        return (read_pixels(path).rgb for path in paths)
-
-    with set_to_fit_on(own_set):
-        codec = open_pca(c=4, f=8)
-        trained = open_pca(c=4, f=8, fit=str(folder))
+    codec = fitted("pca", folder, c=4, f=8)
+    trained = open_pca(c=4, f=8, fit=str(folder))
+    assert isinstance(codec, PcaCodec)
     assert codec.info.notes == ("fitted on the pictures it is scored on (4 pictures)",)
     assert codec.info.weights_sha256 == trained.info.weights_sha256
     assert torch.equal(codec.axes, trained.axes)
-    with pytest.raises(CodecError, match=r"no pictures to fit it on here\. Pass fit=DIR"):
-        open_pca(c=4, f=8)
 
 
-def test_it_works_inside_a_quantiser(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(CODECS, "pca", PCA)
+def test_no_picture_of_the_set_with_a_whole_block_is_told(tmp_path: Path) -> None:
+    Image.fromarray(picture(0, 7, 30)).save(tmp_path / "low.png")
+    with pytest.raises(CodecError, match=r"no picture of the set has a whole block of 8×8 px"):
+        fitted("pca", tmp_path, c=4, f=8)
+
+
+def test_it_works_inside_a_quantiser(folder: Path) -> None:
     image = as_tensor(picture(9, 24, 40))
     trained = open_codec("it", f"quantised(pca:c=4,f=8,fit={folder})", {"step": 0.25})
-    with set_to_fit_on(lambda: (read_pixels(path).rgb for path in sorted(folder.iterdir()))):
-        own = open_codec("it", "quantised(pca:c=4,f=8)", {"step": 0.25})
+    own = fitted("quantised(pca:c=4,f=8)", folder, step=0.25)
+    assert own.info.family == "quantised"
     assert own.info.notes[0] == "fitted on the pictures it is scored on (4 pictures)"
     assert own.info.weights_sha256 == trained.info.weights_sha256
     encoded = trained.encode(image)
@@ -197,6 +202,8 @@ def test_it_works_inside_a_quantiser(folder: Path, monkeypatch: pytest.MonkeyPat
     plain = open_pca(c=4, f=8, fit=str(folder))
     lossless = plain.decode(plain.encode(image))
     assert 0 < (trained.decode(encoded) - lossless).abs().mean() < 0.05
+    with pytest.raises(CodecError, match="step or bits is missing"):
+        open_unfitted("it", "quantised(pca:c=4,f=8)", {})
 
 
 @pytest.mark.parametrize(
@@ -211,7 +218,7 @@ def test_it_works_inside_a_quantiser(folder: Path, monkeypatch: pytest.MonkeyPat
 )
 def test_wrong_settings_are_answered(settings: dict[str, Any], told: str) -> None:
     with pytest.raises(CodecError) as error:
-        PCA.open("it", "pca", settings)
+        open_codec("it", "pca", settings)
     assert told in str(error.value)
 
 

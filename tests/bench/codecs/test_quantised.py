@@ -1,15 +1,39 @@
-"""Which specs mean a quantised autoencoder, and what is wrong with the others."""
+"""Which specs mean a quantised autoencoder, and what is wrong with the others; what is decoded from
+the bytes is what decoding the quantised latents gives.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
-from diffusers import VQModel
+import torch
+from diffusers import AutoencoderVidTok, VQModel
+from torch import Tensor
 from vaebench.bench.codecs import CODECS, family_of, open_codec
-from vaebench.bench.codecs.quantised_codec import QuantisedCodec
+from vaebench.bench.codecs.autoencoder.codebook import from_indices, to_indices
+from vaebench.bench.codecs.latents.indices import pack_indices
+from vaebench.bench.codecs.latents.stream import pack_latents, quantise
+from vaebench.bench.codecs.quantised import QuantisedCodec
+from vaebench.bench.codecs.tensors import reflect_pad
 from vaebench.bench.errors import CodecError
+from vaebench.bench.images.pixels import read_pixels
+from vaebench.bench.records import Encoded, Settings
+from vaebench.bench.scoring.reconstruct import Reconstruction, reconstruct
 from vaebench.bench.suite import CodecSpec
+
+BLOCKS = {
+    "block_out_channels": (32, 64),
+    "down_block_types": ("DownEncoderBlock2D",) * 2,
+    "up_block_types": ("UpDecoderBlock2D",) * 2,
+}
+
+
+def quantised(source: str | Path, settings: Settings) -> QuantisedCodec:
+    codec = open_codec("test", f"quantised({source})", settings)
+    assert isinstance(codec, QuantisedCodec)
+    return codec
 
 
 def opened(text: str) -> QuantisedCodec:
@@ -75,3 +99,141 @@ def test_a_vector_quantised_model_takes_neither_step_nor_bits(tmp_path: Path) ->
     assert opened(f"quantised({tmp_path / 'vq'})").codebook == 20
     with pytest.raises(CodecError, match=r"codebook of 20\. Leave out step and bits"):
         opened(f"quantised({tmp_path / 'vq'}, step=1)")
+
+
+def in_memory(codec: QuantisedCodec, images: Tensor) -> Tensor:
+    """Return the reconstruction of quantised latents that never were bytes."""
+    latents = codec.base.encode(images).latents
+    assert latents is not None
+    step, bits = codec.settings.step, codec.settings.bits
+    arrays = [quantise(one.float().numpy(), step=step, bits=bits) for one in latents]
+    stored = torch.from_numpy(np.stack([one.dequantise() for one in arrays]))
+    return codec.base.decode(Encoded((0,) * len(images), latents=stored))
+
+
+@pytest.mark.parametrize(
+    ("settings", "dtype"),
+    [
+        ({"step": 0.125}, "float32"),
+        ({"step": 2}, "float32"),
+        ({"bits": 2}, "float32"),
+        ({"bits": 8}, "bfloat16"),
+    ],
+)
+def test_decoding_starts_from_the_bytes_and_gives_the_same(
+    kl_folder: Path, images: Tensor, settings: dict[str, float], dtype: str
+) -> None:
+    codec = quantised(kl_folder, {**settings, "dtype": dtype})
+    encoded = codec.encode(images)
+    assert encoded.payloads is not None
+    assert encoded.nbits == tuple(8 * len(payload) for payload in encoded.payloads)
+    assert encoded.latents is not None
+    assert encoded.latents.dtype == torch.float32
+    bytes_alone = Encoded(encoded.nbits, payloads=encoded.payloads)
+    decoded = codec.decode(bytes_alone)
+    assert decoded.dtype == torch.float32
+    torch.testing.assert_close(decoded, in_memory(codec, images), rtol=0, atol=0)
+    torch.testing.assert_close(codec.unpack(encoded.payloads), encoded.latents, rtol=0, atol=0)
+
+
+def test_a_finer_step_is_nearer_and_takes_more_bits(kl_folder: Path, images: Tensor) -> None:
+    base = open_codec("base", str(kl_folder), {})
+    reference = base.decode(base.encode(images))
+    bits: list[int] = []
+    errors: list[float] = []
+    for step in (2, 0.5, 0.125):
+        codec = quantised(kl_folder, {"step": step})
+        encoded = codec.encode(images)
+        bits.append(sum(encoded.nbits))
+        errors.append(float((codec.decode(encoded) - reference).abs().mean()))
+    assert bits == sorted(bits)
+    assert errors == sorted(errors, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("codec_name", "step"),
+    [("demo-f8c4", 0.25), ("demo-f8c4", 1.5), ("demo-f8c16", 0.5), ("taef2", 1.0)],
+)
+def test_a_real_picture_comes_back_exactly(
+    shared: Path, kodak: Path, codec_name: str, step: float
+) -> None:
+    source = shared / "weights" / "taef2" if codec_name == "taef2" else codec_name
+    if codec_name == "taef2" and not Path(source).is_dir():
+        pytest.skip("needs the weights of TAEF2")
+    codec = quantised(source, {"step": step, "device": "cpu"})
+    rgb = read_pixels(kodak / "kodim20.png").rgb[200:295, 300:430].copy()
+    pixels = torch.from_numpy(rgb).permute(2, 0, 1)[None].float().div(255)
+    (found,) = reconstruct(codec, pixels)
+    assert isinstance(found, Reconstruction)
+    padded = reflect_pad(pixels, codec.info.multiple_px)
+    expected = in_memory(codec, padded)[0, :, : rgb.shape[0], : rgb.shape[1]]
+    torch.testing.assert_close(found.pixels, expected, rtol=0, atol=0)
+    assert found.nbits < 24 * rgb.shape[0] * rgb.shape[1] / 10 * step**-0.5
+
+
+def vq_model(entries: int) -> VQModel:
+    torch.manual_seed(0)
+    model = VQModel(**BLOCKS, num_vq_embeddings=entries, latent_channels=3, vq_embed_dim=4).eval()
+    model.quantize.embedding.weight.data.normal_()
+    return model
+
+
+@pytest.mark.parametrize("entries", [30, 5000])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_vq_models_bytes_are_its_indices(
+    tmp_path: Path, images: Tensor, entries: int, dtype: str
+) -> None:
+    vq_model(entries).save_pretrained(tmp_path / "vq")
+    codec = quantised(tmp_path / "vq", {"dtype": dtype})
+    encoded = codec.encode(images)
+    assert encoded.payloads is not None
+    decoded = codec.decode(Encoded(encoded.nbits, payloads=encoded.payloads))
+    plain = codec.base.decode(codec.base.encode(images))
+    # diffusers' quantiser returns z + (entry - z), which is the entry but for its rounding.
+    torch.testing.assert_close(decoded, plain, rtol=0, atol=1e-5 if dtype == "float32" else 0.05)
+    positions = images.shape[2] * images.shape[3] // 4
+    assert max(encoded.nbits) <= positions * np.log2(entries) * 1.01 + 8 * 30
+
+
+def test_indices_are_what_the_models_own_quantiser_chooses() -> None:
+    model = vq_model(50)
+    latents = torch.randn(2, 4, 5, 6)
+    indices = to_indices(model, latents)
+    chosen = model.quantize(latents)[0]
+    torch.testing.assert_close(from_indices(model, indices), chosen, rtol=0, atol=1e-6)
+
+
+def test_the_codebook_of_finite_scalar_quantisation() -> None:
+    torch.manual_seed(0)
+    model = AutoencoderVidTok(
+        z_channels=3, double_z=False, regularizer="fsq", codebook_size=512, ch=32, ch_mult=[1, 2]
+    ).eval()
+    latents, _ = model.regularization(torch.randn(2, 3, 1, 6, 5))
+    still = latents[:, :, 0]
+    indices = to_indices(model, still)
+    assert int(indices.min()) >= 0
+    assert int(indices.max()) < 512
+    torch.testing.assert_close(from_indices(model, indices), still, rtol=0, atol=1e-6)
+    codes = model.regularization.indices_to_codes(indices.flatten(1))
+    torch.testing.assert_close(codes.mT.reshape(still.shape), still, rtol=0, atol=1e-6)
+
+
+def test_bytes_of_another_codec_are_refused(kl_folder: Path, tmp_path: Path) -> None:
+    codec = quantised(kl_folder, {"step": 1})
+    other = pack_latents(np.zeros((3, 4, 4), np.float32), step=1)
+    with pytest.raises(CodecError, match="holds 3 channels, 4 are expected"):
+        codec.unpack((other,))
+    with pytest.raises(CodecError, match="payloads are expected"):
+        codec.decode(Encoded((0,), latents=torch.zeros(1, 4, 4, 4)))
+    vq_model(30).save_pretrained(tmp_path / "vq")
+    vq = quantised(tmp_path / "vq", {})
+    with pytest.raises(CodecError, match="its codebook of 30 has not"):
+        vq.unpack((pack_indices(np.full((4, 4), 40), 50),))
+    with pytest.raises(CodecError, match="begins with 1 where 2 is expected"):
+        vq.unpack((other,))
+
+
+def test_latents_that_are_not_finite_are_refused(kl_folder: Path) -> None:
+    codec = quantised(kl_folder, {"step": 1})
+    with pytest.raises(CodecError, match="finite values"):
+        codec.encode(torch.full((1, 3, 16, 16), torch.nan))

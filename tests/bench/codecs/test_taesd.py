@@ -10,8 +10,7 @@ from diffusers import AutoencoderTiny
 from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
-from vaebench.bench.codecs import open_codec
-from vaebench.bench.codecs.taesd import TAESD
+from vaebench.bench.codecs import CODECS, open_codec
 from vaebench.bench.errors import CodecError
 
 
@@ -258,11 +257,11 @@ def test_telling_a_format_neither_unpacks_a_bomb_nor_trips_over_a_lock(tmp_path)
         archive.writestr("both/data.pkl", bytes(1 << 26))
     tracemalloc.start()
     try:
-        assert not TAESD.claims(str(path))
+        assert not CODECS["taesd"].claims(str(path))
         assert tracemalloc.get_traced_memory()[1] < 1 << 25
     finally:
         tracemalloc.stop()
     whole = path.read_bytes()
     flags = whole.index(b"PK\x01\x02") + 8
     path.write_bytes(whole[:flags] + b"\1" + whole[flags + 1 :])
-    assert not TAESD.claims(str(path))
+    assert not CODECS["taesd"].claims(str(path))

@@ -4,6 +4,7 @@ import json
 import math
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -179,7 +180,7 @@ def test_the_record(compared: StoredComparison, first: StoredRun) -> None:
     assert record["baseline"] == "fine"
     assert [entry["label"] for entry in record["codecs"]] == ["fine", "again", "coarse", "png"]
     assert record["codecs"][2]["info"]["settings"]["q"] == 10
-    assert record["runs"][0]["run_id"] == first.record["run_id"]
+    assert record["runs"][0]["run_id"] == first.record.run_id
     assert record["protocol"] == {"size": None, "fit": None, "rounding": "8bit", "pictures": 8}
     assert record["margins"]["psnr/rgb8"] == 0.1
     assert [entry["variant"] for entry in record["metrics"]][:2] == [
@@ -318,10 +319,10 @@ def test_what_cannot_be_compared_is_said(
     alone = scored(pictures(tmp_path / "photos", names_of("a")), tmp_path / "alone", ["png"])
     with pytest.raises(RunFolderError, match="nothing to compare png with"):
         compare([alone], tmp_path / "c")
-    unfinished = StoredRun(first.folder, {**first.record, "finished": False}, first.scores)
+    unfinished = replace(first, record=replace(first.record, finished=False))
     with pytest.raises(RunFolderError, match="not finished"):
         compare([unfinished], tmp_path / "d")
-    empty = StoredRun(first.folder, first.record, first.scores.iloc[:0])
+    empty = replace(first, scores=first.scores.iloc[:0])
     with pytest.raises(RunFolderError, match="holds no scores"):
         compare([empty], tmp_path / "e")
 

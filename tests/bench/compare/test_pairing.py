@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,11 @@ import pandas as pd
 import pytest
 from vaebench.bench.compare.pairing import Mismatch, choose_baseline, label_codecs, pair_codec
 from vaebench.bench.errors import RunFolderError
-from vaebench.bench.store.run import SCORE_COLUMNS, StoredRun
+from vaebench.bench.records import CodecInfo, ImageRef, MetricColumn, Region
+from vaebench.bench.store.record import new_record
+from vaebench.bench.store.run import StoredRun
+from vaebench.bench.store.tables import SCORE_COLUMNS
+from vaebench.bench.suite import Suite
 
 Row = tuple[str, str, str, str, float | None]
 """image_id, codec, region, kind, PSNR."""
@@ -19,29 +24,21 @@ def stored(run_id: str, name: str, rows: list[Row], **fields: Any) -> StoredRun:
         [(*row[:4], "psnr", "psnr/rgb8", row[4], "dB") for row in rows],
         columns=pd.Index(SCORE_COLUMNS),
     )
-    images = [
-        {"image_id": image, "sha256": image[-1], "width_px": 8, "height_px": 8, "notes": []}
-        for image in dict.fromkeys(row[0] for row in rows)
-    ]
-    regions = [
-        {"image_id": image, "name": region, "kind": kind, "box_px": [0, 0, 2, 2], "mask": None}
-        for image, region, kind in dict.fromkeys((row[0], row[2], row[3]) for row in rows)
-        if region != "whole"
-    ]
-    psnr = {"name": "psnr", "variant": "psnr/rgb8", "unit": "dB", "higher_is_better": True}
-    record = {
-        "run_id": run_id,
-        "name": name,
-        "finished": True,
-        "suite": {"size": None, "fit": None, "rounding": "8bit"},
-        "images": images,
-        "regions": regions,
-        "codecs": [{"name": codec} for codec in dict.fromkeys(row[1] for row in rows)],
-        "metrics": [psnr],
-        "unavailable": [],
-        "error_map": None,
-    }
-    return StoredRun(Path(name), {**record, **fields}, frame.astype({"value": float}))
+    images = dict.fromkeys(row[0] for row in rows)
+    regions = dict.fromkeys((row[0], row[2], row[3]) for row in rows if row[2] != "whole")
+    record = new_record(
+        Suite.create(codecs=["jpeg"]),
+        Path(name),
+        "",
+        finished=True,
+        images=tuple(ImageRef(image, "set", "set", image[-1], 8, 8) for image in images),
+        regions=tuple(Region(*region, (0, 0, 2, 2)) for region in regions),
+        codecs=tuple(CodecInfo(it, "jpeg", "jpeg", {}) for it in dict.fromkeys(r[1] for r in rows)),
+        metrics=(MetricColumn("psnr", "psnr/rgb8", "dB", True),),
+    )
+    return StoredRun(
+        Path(name), replace(record, run_id=run_id, **fields), frame.astype({"value": float})
+    )
 
 
 def whole(image: str, codec: str, value: float | None) -> Row:
@@ -84,12 +81,16 @@ def test_pictures_pair_by_content_whatever_their_name_and_order() -> None:
 def test_a_file_that_was_converted_otherwise_does_not_pair() -> None:
     rows = [whole("a", "vae", 30), whole("b", "vae", 20)]
     first, second = stored("1", "x", rows), stored("2", "y", rows)
-    second.record["images"][0]["notes"] = ["alpha composited on #000000"]
+    image, *others = second.record.images
+    image = replace(image, notes=("alpha composited on #000000",))
+    second = replace(second, record=replace(second.record, images=(image, *others)))
     pair, mismatches = pair_codec(*label_codecs([first, second]))
     assert pair is not None
     assert [picture.image_id for picture in pair.pictures] == ["b"]
     assert [(entry.what, entry.where) for entry in mismatches] == [("picture", "a")]
-    assert "#000000" in mismatches[0].reason
+    assert mismatches[0].reason == (
+        "y: notes is 'alpha composited on #000000', the baseline's is ''"
+    )
 
 
 def test_a_kind_has_a_value_only_where_all_its_regions_have() -> None:
@@ -122,7 +123,8 @@ def test_a_kind_has_a_value_only_where_all_its_regions_have() -> None:
 )
 def test_another_protocol_has_no_pair(suite: dict[str, Any], words: str) -> None:
     first = stored("1", "x", [whole("a", "vae", 30)])
-    second = stored("2", "y", [whole("a", "jpeg", 30)], suite=suite)
+    asked = Suite.create(codecs=["jpeg"], **suite)
+    second = stored("2", "y", [whole("a", "jpeg", 30)], suite=asked)
     pair, mismatches = pair_codec(*label_codecs([first, second]))
     assert pair is None
     reason = f"{words}; the baseline: native size, rounded to 8 bits"
@@ -130,7 +132,7 @@ def test_another_protocol_has_no_pair(suite: dict[str, Any], words: str) -> None
 
 
 def test_a_metric_whose_good_side_is_not_known_is_left_out() -> None:
-    unknown = [{"name": "x", "variant": "x/y", "unit": "", "higher_is_better": None}]
+    unknown = (MetricColumn("x", "x/y", "", None),)
     run = stored("1", "x", [whole("a", "vae", 30), whole("a", "jpeg", 30)], metrics=unknown)
     pair, mismatches = pair_codec(*label_codecs([run]))
     assert pair is None

@@ -22,6 +22,7 @@ from vaebench.bench.compare.pictures import (
 from vaebench.bench.compare.store import StoredComparison
 from vaebench.bench.errors import RunFolderError
 from vaebench.bench.scoring.evaluate import evaluate
+from vaebench.bench.store.record import ErrorMap
 from vaebench.bench.store.run import StoredRun
 from vaebench.bench.suite import Suite
 
@@ -212,9 +213,9 @@ def test_what_was_not_kept_is_none(stored: StoredRun, tmp_path: Path) -> None:
 
 
 def test_maps_of_another_metric_are_not_set_beside(stored: StoredRun, tmp_path: Path) -> None:
-    other_map = {**stored.record["error_map"], "metric": "flip", "variant": "flip/ldr-67ppd-rgb8"}
+    other_map = ErrorMap("flip", "flip/ldr-67ppd-rgb8", "", 1.0)
     changed = {"run_id": "another", "name": "another", "error_map": other_map}
-    other = replace(stored, record={**stored.record, **changed})
+    other = replace(stored, record=replace(stored.record, **changed))
     both = compare([stored, other], tmp_path / "both")
     entries = [entry for entry in both.record["changed"] if entry["codec"] == "another/webp-q60"]
     assert entries

@@ -3,8 +3,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from vaebench.bench.compare.quoted import EXAMPLE, read_quoted
+from vaebench.bench.compare.quoted import read_quoted
 from vaebench.bench.errors import SuiteError
+
+EXAMPLE = """[[quoted]]
+name = "SDXL VAE"
+variant = "psnr/rgb8"
+value = 24.5
+protocol = "256 px by crop, COCO 2017 validation"
+source = "the paper's table 3"
+"""
 
 
 def test_the_example_is_read(tmp_path: Path) -> None:
@@ -25,9 +33,12 @@ def test_the_example_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (EXAMPLE.replace("source =", "from ="), r"quoted.0.source: field required"),
+        (
+            EXAMPLE.replace("source =", "from ="),
+            r"quoted.0.source is missing. Each figure is a \[\[quoted\]\] with name, ",
+        ),
         (EXAMPLE.replace("24.5", "inf"), r"quoted.0.value: input should be a finite number"),
-        ("", r"quoted: field required"),
+        ("", r"quoted is missing"),
         ("[[quoted]", "not valid TOML"),
     ],
 )

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from vaebench.bench.errors import RunFolderError, SuiteError
 from vaebench.bench.images.pixels import read_pixels
 from vaebench.bench.rate import picture as rd_picture
 from vaebench.bench.rate.knobs import Asked
+from vaebench.bench.rate.points import PointCache
 from vaebench.bench.rate.store import RD_COLUMNS, load_rd
 from vaebench.bench.rate.sweep import rate_distortion
 from vaebench.bench.records import Encoded
@@ -215,10 +217,10 @@ REAL = type(open_codec("it", "demo-f8c4", {})).encode
 def test_a_codec_that_fails_is_listed_and_the_rest_goes_on(pictures, tmp_path, monkeypatch):
     decode = rd_picture.OpenedSweep.decode
 
-    def failing(self, coded, setting):
+    def failing(self, coded, setting, pixels):
         if setting == "q=40" and self.sweep.spec.name == "webp":
             raise RuntimeError("the decoder broke\nat some line")
-        return decode(self, coded, setting)
+        return decode(self, coded, setting, pixels)
 
     monkeypatch.setattr(rd_picture.OpenedSweep, "decode", failing)
     found = sweep(pictures, tmp_path / "out", ["jpeg", "webp"])
@@ -268,7 +270,7 @@ def test_after_kill_9_no_process_stays_and_the_same_call_goes_on(found, pictures
         process.kill()
         process.wait()
     wait_until(lambda: not group_lives(process.pid))
-    with pytest.raises(RunFolderError, match="holds no finished sweep"):
+    with pytest.raises(RunFolderError, match="is no finished sweep"):
         load_rd(out)
     kept = {path: path.stat().st_mtime_ns for path in point_files(out)}
     told = []
@@ -288,6 +290,52 @@ def test_after_kill_9_no_process_stays_and_the_same_call_goes_on(found, pictures
     one = found.points.query("codec != 'demo-f8c4'").set_index(keys)
     assert many.loc[one.index, "nbytes"].equals(one["nbytes"])
     assert many.loc[one.index, "value"].tolist() == pytest.approx(one["value"].tolist(), abs=1e-6)
+
+
+def test_threads_find_what_one_worker_finds_each_with_codecs_of_its_own(
+    found, pictures, tmp_path, monkeypatch
+):
+    opened = []
+
+    def opening(name, source, settings):
+        opened.append((threading.get_ident(), name, *settings.items()))
+        return open_codec(name, source, settings)
+
+    monkeypatch.setattr(rd_picture, "open_codec", opening)
+    regions = [str(pictures / "regions.json")]
+    before = torch.get_num_threads()
+    told = []
+
+    def progress(phase, done, total):
+        told.append((phase, done, threading.get_ident()))
+
+    many = sweep(pictures, tmp_path / "out", workers=3, regions=regions, progress=progress)
+    for name in ("points", "equal", "bd"):
+        pd.testing.assert_frame_equal(getattr(many, name), getattr(found, name), check_exact=True)
+    assert many.record["gallery"] == found.record["gallery"]
+    threads = {thread for thread, *_ in opened}
+    assert len(threads) > 1 and threading.get_ident() not in threads
+    assert len(set(opened)) == len(opened)
+    # Who is told is the thread that asked, and its own number of threads is as before.
+    assert {thread for *_, thread in told} == {threading.get_ident()}
+    measured = [done for phase, done, *_ in told if phase == "measuring points"]
+    assert measured == list(range(3 * 14 + 1))
+    assert torch.get_num_threads() == before
+
+
+def test_the_first_thread_that_cannot_go_on_stops_all(pictures, tmp_path, monkeypatch):
+    write = PointCache.write
+
+    def full(self, key, point):
+        if len(point_files(self.folder.parent)) >= 8:
+            raise RunFolderError("Cannot write: no space.")
+        write(self, key, point)
+
+    monkeypatch.setattr(PointCache, "write", full)
+    with pytest.raises(RunFolderError, match="no space"):
+        sweep(pictures, tmp_path / "out", ["jpeg", "webp"], MANY, workers=2)
+    assert 8 <= len(point_files(tmp_path / "out")) < 20
+    assert threading.active_count() == 1
 
 
 def point_files(out):

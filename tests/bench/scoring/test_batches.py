@@ -18,7 +18,8 @@ from vaebench.bench.records import CodecInfo, Encoded
 from vaebench.bench.scoring import decoded
 from vaebench.bench.scoring import evaluate as evaluate_module
 from vaebench.bench.scoring.evaluate import MemoryWarning, evaluate, resume
-from vaebench.bench.store.run import StoredRun, finished_images
+from vaebench.bench.store.parts import finished_images
+from vaebench.bench.store.run import StoredRun
 from vaebench.bench.suite import Suite
 from vaebench.metrics.psnr import PSNR
 
@@ -81,13 +82,13 @@ def test_where_memory_runs_out_the_batch_is_halved(
         )
     # The fifth picture is of another size.
     assert small.batches == [4, 2, 2, 1]
-    assert many.record["notes"] == [
+    assert list(many.record.notes) == [
         "memory ran out with 4 pictures of 56x64 px at once; "
         "the run went on with at most 2 of that size"
     ]
-    assert json.loads((many.folder / "run.json").read_text())["notes"] == many.record["notes"]
+    assert json.loads((many.folder / "run.json").read_text())["notes"] == list(many.record.notes)
     assert np.array_equal(values(one), values(many))
-    assert many.record["unavailable"] == []
+    assert many.record.unavailable == ()
     for kept in (one.folder / "reconstructions").rglob("*.png"):
         assert kept.read_bytes() == (many.folder / kept.relative_to(one.folder)).read_bytes()
 
@@ -97,7 +98,7 @@ def test_halving_goes_on_down_to_one(photos: Path, tmp_path: Path, small: Small)
     with pytest.warns(MemoryWarning) as told:
         run = evaluate(suite(photos, batch_size=4), tmp_path / "run", "command", quiet)
     assert small.batches == [4, 2, 1, 1, 1, 1, 1]
-    assert len(told) == len(run.record["notes"]) == 2
+    assert len(told) == len(run.record.notes) == 2
     assert run.scores["value"].notna().all()
 
 
@@ -113,9 +114,9 @@ def test_a_picture_that_never_fits_is_unavailable_and_says_why(
     failed = run.scores[run.scores["value"].isna()]
     assert set(failed["image_id"]) == {"wide.png"}
     assert set(failed["codec"]) == {"small"}
-    reasons = {entry["reason"] for entry in run.record["unavailable"]}
+    reasons = {entry.reason for entry in run.record.unavailable}
     assert reasons == {"small failed: CUDA out of memory. Tried to allocate 9 GiB."}
-    assert "notes" not in run.record
+    assert run.record.notes == ()
 
 
 @pytest.mark.parametrize("stage", ["prepare", "compare"])
@@ -137,8 +138,8 @@ def test_a_metric_that_takes_too_much_halves_the_batch_too(
     assert set(run.scores[missing]["image_id"]) == {"wide.png"}
     assert set(run.scores[missing]["variant"]) == {"psnr/rgb8"}
     assert np.array_equal(values(run)[~missing], values(whole)[~missing])
-    (entry,) = run.record["unavailable"]
-    assert entry["reason"] == (
+    (entry,) = run.record.unavailable
+    assert entry.reason == (
         "the device's memory ran out: CUDA out of memory. Tried to allocate 9 GiB."
     )
 
@@ -146,16 +147,16 @@ def test_a_metric_that_takes_too_much_halves_the_batch_too(
 def test_pictures_that_do_not_fit_the_device_at_all(
     photos: Path, tmp_path: Path, small: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    upload = evaluate_module.upload
+    upload = evaluate_module.from_levels
 
     def full(pictures: Any, device: Any) -> torch.Tensor:
         if pictures[0].shape[0] == 48:
             raise torch.OutOfMemoryError(MESSAGE)
         return upload(pictures, device)
 
-    monkeypatch.setattr(evaluate_module, "upload", full)
+    monkeypatch.setattr(evaluate_module, "from_levels", full)
     run = evaluate(suite(photos), tmp_path / "run", "command", quiet)
-    assert {entry["image_id"] for entry in run.record["unavailable"]} == {"wide.png"}
+    assert {entry.image_id for entry in run.record.unavailable} == {"wide.png"}
     assert run.scores["value"].isna().sum() == 2
 
 
@@ -232,7 +233,7 @@ def test_a_part_is_written_only_when_its_pictures_are(
         evaluate(suite(photos), folder, "command", quiet)
     assert finished_images(folder) == {"a.png", "b.png"}
     monkeypatch.setattr(batches, "write_atomic", write)
-    assert resume(folder, quiet).record["finished"]
+    assert resume(folder, quiet).record.finished
 
 
 def test_a_picture_that_is_gone_stops_the_run_and_the_earlier_are_finished(

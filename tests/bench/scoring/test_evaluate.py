@@ -113,10 +113,10 @@ def test_every_number_is_that_of_the_pictures_it_left(photos: Path, tmp_path: Pa
             )
             measured = values(run, "psnr/rgb8", name)[image_id, codec]
             assert measured == pytest.approx(expected, abs=1e-4)
-    assert run.record["unused_regions"] == ["gone.png/eye"]
-    (skipped,) = run.record["skipped"]
-    assert skipped["image_id"] == "broken.png"
-    assert run.record["finished"]
+    assert run.record.unused_regions == ("gone.png/eye",)
+    (skipped,) = run.record.skipped
+    assert skipped.image_id == "broken.png"
+    assert run.record.finished
 
 
 def test_rates_count_what_would_be_stored(photos: Path, tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(
     moody.calls, moody.moods = 0, {}
     resumed = resume(tmp_path / "stopped", quiet)
     assert moody.calls == 2
-    assert resumed.record["unavailable"] == undisturbed.record["unavailable"]
+    assert resumed.record.unavailable == undisturbed.record.unavailable
     for name in ("scores.parquet", "reconstructions/jpeg-q40/more/d.png.png"):
         assert (tmp_path / "stopped" / name).read_bytes() == (
             tmp_path / "undisturbed" / name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -13,34 +14,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from vaebench.bench.codecs import CODECS
 from vaebench.bench.codecs.base import Family
-from vaebench.bench.codecs.pca import PCA
-from vaebench.bench.errors import RunFolderError
 from vaebench.bench.records import CodecInfo, Encoded
 from vaebench.bench.scoring.evaluate import evaluate, resume
 from vaebench.bench.scoring.latent_health import (
     LatentHealth,
-    PictureLatents,
+    from_part,
     measure_latents,
+    merge,
+    moments_of,
     posterior_kl,
+    to_part,
 )
-from vaebench.bench.store.parts import RunFolderWarning
-from vaebench.bench.store.run import (
-    LATENT_COLUMNS,
-    StoredRun,
-    load_run,
-    part_path,
-    picture_path,
-    read_record,
-    write_record,
-)
+from vaebench.bench.store.run import StoredRun, load_run, picture_path
+from vaebench.bench.store.tables import LATENT_COLUMNS
 from vaebench.bench.suite import Suite
 
 
 def measured(*pictures: np.ndarray, kl: list[np.ndarray] | None = None) -> LatentHealth:
-    given = [PictureLatents(latents, kl[i] if kl else None) for i, latents in enumerate(pictures)]
-    health = measure_latents(lambda: given)
-    assert health is not None
-    return health
+    own = [moments_of(latents, kl[i] if kl else None) for i, latents in enumerate(pictures)]
+    return measure_latents(reduce(merge, own), pictures)
 
 
 def random_pictures(seed: int, channels: int, sizes: list[tuple[int, int]]) -> list[np.ndarray]:
@@ -156,7 +148,6 @@ def test_latents_without_any_spread_have_neither_scale_nor_headroom() -> None:
     assert health.suggested_scaling_factor is None
     assert health.effective_channels is None
     assert health.fp16_headroom is None
-    assert measure_latents(lambda: []) is None
 
 
 def test_a_channel_is_dead_below_a_tenth_of_the_median_deviation() -> None:
@@ -194,19 +185,21 @@ def test_kl_is_a_mean_over_all_pictures_or_none() -> None:
     health = measured(*pictures, kl=[np.array([4.0, 8.0]), np.array([20.0, 4.0])])
     assert health.kl_nats is not None
     assert health.kl_nats.tolist() == [2, 1]
-    given = [PictureLatents(pictures[0], np.zeros(2)), PictureLatents(pictures[1], None)]
-    partly = measure_latents(lambda: given)
-    assert partly is not None
-    assert partly.kl_nats is None
+    known, unknown = moments_of(pictures[0], np.zeros(2)), moments_of(pictures[1])
+    assert measure_latents(merge(known, unknown), pictures).kl_nats is None
+
+
+def test_moments_survive_a_part_to_the_last_bit() -> None:
+    for kl_nats in (None, np.array([0.1, 0.2, 0.3])):
+        own = moments_of(random_pictures(5, 3, [(4, 6)])[0], kl_nats)
+        back = from_part(to_part(own))
+        for name in ("mean", "scatter", "low", "high", "kl_nats"):
+            assert np.array_equal(getattr(back, name), getattr(own, name)), name
+        assert (back.count, back.pictures) == (own.count, own.pictures)
 
 
 def quiet(phase: str, done: int, total: int) -> None:
     """Show nothing."""
-
-
-@pytest.fixture(autouse=True)
-def linear_codec(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(CODECS, "pca", PCA)
 
 
 def suite(photos: Path, **fields: Any) -> Suite:
@@ -215,7 +208,7 @@ def suite(photos: Path, **fields: Any) -> Suite:
 
 
 def same_latents(one: StoredRun, other: StoredRun) -> bool:
-    return one.latents.equals(other.latents) and one.record["latents"] == other.record["latents"]
+    return one.latents.equals(other.latents) and one.record.latents == other.record.latents
 
 
 def test_a_run_tells_what_its_kept_latents_tell(photos: Path, tmp_path: Path) -> None:
@@ -229,14 +222,14 @@ def test_a_run_tells_what_its_kept_latents_tell(photos: Path, tmp_path: Path) ->
     assert (floor["count"] == joined.shape[1]).all()
     assert np.allclose(floor["std"], joined.astype(np.float64).std(1), rtol=1e-9)
     assert np.allclose(np.stack(floor["correlation"].tolist()), np.corrcoef(joined), atol=1e-6)
-    whole = {entry["codec"]: entry for entry in run.record["latents"]}
+    whole = {entry.codec: entry for entry in run.record.latents}
     assert list(whole) == ["floor", "flat"]
-    assert whole["floor"]["pictures"] == 5
-    assert whole["floor"]["kl_nats_per_picture"] is None
-    assert whole["floor"]["max_abs"] == float(np.abs(joined).max())
+    assert whole["floor"].pictures == 5
+    assert whole["floor"].kl_nats_per_picture is None
+    assert whole["floor"].max_abs == float(np.abs(joined).max())
     assert not (run.folder / "parts").exists()
     note = "fitted on the pictures it is scored on (5 pictures)"
-    assert run.record["codecs"][0]["notes"] == [note]
+    assert run.record.codecs[0].notes == (note,)
     assert "NaN" not in (run.folder / "run.json").read_text()
 
 
@@ -262,60 +255,35 @@ def test_a_stopped_run_goes_on_to_the_same_latents(photos: Path, tmp_path: Path)
     assert same_latents(resume(folder, quiet), whole)
 
 
-def test_a_kill_between_latents_and_part_counts_no_picture_twice(
+def test_the_share_far_out_takes_the_latents_that_were_measured(
     photos: Path, tmp_path: Path
 ) -> None:
+    """Where some were not kept, or were changed, it is not known; all else is."""
     whole = evaluate(suite(photos), tmp_path / "whole", "command", quiet)
+    assert whole.latents["share_outside_4std"].notna().all()
+    others = [name for name in LATENT_COLUMNS if name not in ("share_outside_4std", "correlation")]
+    none = evaluate(suite(photos, keep="none"), tmp_path / "none", "command", quiet)
+    assert none.latents["share_outside_4std"].isna().all()
+    assert none.latents[others].equals(whole.latents[others])
+    folder = tmp_path / "changed"
 
-    def stop(phase: str, done: int, total: int) -> None:
-        if phase == "scoring" and done == 2:
-            raise KeyboardInterrupt
-
-    folder = tmp_path / "stopped"
-    with pytest.raises(KeyboardInterrupt):
-        evaluate(suite(photos), folder, "command", stop)
-    # The latents are on disk, the part is not: as a kill between the two leaves it.
-    next(path for path in (folder / "parts").glob("*.json")).unlink()
-    assert same_latents(resume(folder, quiet), whole)
-
-
-def test_a_picture_of_damaged_latents_is_scored_again(photos: Path, tmp_path: Path) -> None:
-    whole = evaluate(suite(photos), tmp_path / "whole", "command", quiet)
-
-    def stop(phase: str, done: int, total: int) -> None:
-        if phase == "scoring" and done == 1:
-            raise KeyboardInterrupt
-
-    folder = tmp_path / "stopped"
-    with pytest.raises(KeyboardInterrupt):
-        evaluate(suite(photos), folder, "command", stop)
-    next(path for path in (folder / "parts").glob("*-floor.npz")).write_bytes(b"nothing")
-    with pytest.warns(RunFolderWarning, match="are damaged.*scored again"):
-        assert same_latents(resume(folder, quiet), whole)
-
-
-def test_latents_damaged_since_the_run_went_on_are_told_in_one_sentence(
-    photos: Path, tmp_path: Path
-) -> None:
-    folder = tmp_path / "run"
-
-    def damage(phase: str, done: int, total: int) -> None:
+    def change(phase: str, done: int, total: int) -> None:
         if phase == "scoring" and done == total:
-            next(path for path in (folder / "parts").glob("*-floor.npz")).write_bytes(b"nothing")
+            path = picture_path(folder, "latents", "floor", "a.png", ".npy")
+            np.save(path, np.load(path) + np.float32(1))
+            picture_path(folder, "latents", "flat", "b.png", ".npy").write_bytes(b"nothing")
 
-    with pytest.raises(RunFolderError, match=r"Cannot read the latents of .*Make the run again"):
-        evaluate(suite(photos), folder, "command", damage)
+    changed = evaluate(suite(photos), folder, "command", change)
+    assert changed.latents["share_outside_4std"].isna().all()
+    assert changed.latents[others].equals(whole.latents[others])
 
 
-def test_old_runs_and_runs_without_latents_have_none(photos: Path, tmp_path: Path) -> None:
+def test_runs_without_latents_have_none(photos: Path, tmp_path: Path) -> None:
     run = evaluate(suite(photos, codecs=["jpeg:q=50"]), tmp_path / "run", "command", quiet)
-    assert run.record["latents"] == []
+    assert run.record.latents == ()
     assert not (run.folder / "latents.parquet").exists()
-    record = read_record(run.folder)
-    del record["latents"]
-    write_record(run.folder, record)
-    assert tuple(load_run(run.folder).latents.columns) == LATENT_COLUMNS
-    assert len(load_run(run.folder).latents) == 0
+    assert tuple(run.latents.columns) == LATENT_COLUMNS
+    assert len(run.latents) == 0
 
 
 class Typed:
@@ -335,27 +303,24 @@ class Typed:
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
-def test_latents_wait_in_full_precision(
+def test_latents_are_measured_in_full_precision(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype
 ) -> None:
     largest = 60000.0 if dtype is torch.float16 else 3e38
     latents = torch.tensor([[[[0.1, -largest]]]], dtype=dtype)
     family = Family(lambda source: source == "typed", lambda *_: Typed(latents), "typed")
     monkeypatch.setitem(CODECS, "typed", family)
-
-    def stop(phase: str, done: int, total: int) -> None:
-        if phase == "scoring" and done == 1:
-            raise KeyboardInterrupt
-
-    folder = tmp_path / "stopped"
-    with pytest.raises(KeyboardInterrupt):
-        evaluate(suite(photos / "a.png", codecs=["typed"]), folder, "command", stop)
-    with np.load(part_path(folder, "a.png", "-typed.npz")) as arrays:
-        assert (arrays["latents"].astype(np.float64) == latents[0].double().numpy()).all()
-        # Of two values: 0.25 less 1 less ln 0.25, halved, twice.
-        assert arrays["kl_nats"] == pytest.approx([0.25 - 1 - math.log(0.25)])
-    kept = np.load(picture_path(folder, "latents", "typed", "a.png", ".npy"))
+    run = evaluate(suite(photos / "a.png", codecs=["typed"]), tmp_path / "run", "command", quiet)
+    exact = latents[0].double().numpy()
+    assert run.latents["mean"].tolist() == [exact.mean()]
+    assert run.record.latents[0].max_abs == np.abs(exact).max()
+    # Of two values: 0.25 less 1 less ln 0.25, halved, twice.
+    assert run.record.latents[0].kl_nats_per_picture == pytest.approx(0.25 - 1 - math.log(0.25))
+    kept = np.load(picture_path(run.folder, "latents", "typed", "a.png", ".npy"))
     assert kept.dtype == (np.float32 if dtype is torch.float32 else np.float16)
+    # float16 does not hold what bfloat16 does, so what was kept is not what was measured.
+    is_known = run.latents["share_outside_4std"].notna().all()
+    assert is_known == (dtype is not torch.bfloat16)
 
 
 def test_the_network_s_posterior_reaches_the_run(photos: Path, tmp_path: Path) -> None:
@@ -376,7 +341,7 @@ def test_the_network_s_posterior_reaches_the_run(photos: Path, tmp_path: Path) -
         distribution = normal(posterior.mode.double(), posterior.std.double())
         kl = torch.distributions.kl_divergence(distribution, normal(0.0, 1.0))
         total, elements = total + float(kl.sum()), elements + kl.numel()
-    for entry in run.record["latents"]:
+    for entry in run.record.latents:
         # The sample's latents are others; the posterior that it was drawn from is the same.
-        assert entry["kl_nats_per_picture"] == pytest.approx(total / 5, rel=1e-5)
-        assert entry["kl_nats_per_element"] == pytest.approx(total / elements, rel=1e-5)
+        assert entry.kl_nats_per_picture == pytest.approx(total / 5, rel=1e-5)
+        assert entry.kl_nats_per_element == pytest.approx(total / elements, rel=1e-5)

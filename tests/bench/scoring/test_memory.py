@@ -10,7 +10,7 @@ import pytest
 import torch
 from vaebench.bench.codecs.classical import FileCodec
 from vaebench.bench.scoring.evaluate import MemoryWarning, evaluate
-from vaebench.bench.scoring.memory import memory_told
+from vaebench.bench.scoring.devices import memory_told
 from vaebench.bench.suite import Suite
 from vaebench.metrics.psnr import PSNR
 
@@ -66,8 +66,8 @@ def test_a_metric_that_takes_too_much_halves_the_batch(
     assert set(run.scores[missing]["image_id"]) == {"wide.png"}
     kept = run.scores["value"].to_numpy()[~missing]
     assert np.array_equal(kept, whole.scores["value"].to_numpy()[~missing])
-    (entry,) = run.record["unavailable"]
-    assert entry["reason"].startswith("the device's memory ran out: [enforce fail")
+    (entry,) = run.record.unavailable
+    assert entry.reason.startswith("the device's memory ran out: [enforce fail")
 
 
 def test_a_codec_without_memory_for_a_picture_costs_that_picture(

@@ -10,6 +10,7 @@ from PIL import Image
 from vaebench.bench.errors import RunFolderError
 from vaebench.bench.scoring.evaluate import evaluate
 from vaebench.bench.scoring.rescore import add_metrics
+from vaebench.bench.store.record import new_record
 from vaebench.bench.store.run import create_run, load_run
 from vaebench.bench.suite import Suite
 
@@ -36,8 +37,8 @@ def test_an_added_metric_is_that_of_the_run(photos: Path, tmp_path: Path) -> Non
     both = together.scores.merge(later.scores, on=keys, suffixes=("_together", "_later"))
     assert len(both) == len(together.scores) == len(later.scores)
     assert np.array_equal(both.value_together, both.value_later)
-    assert [entry["variant"] for entry in later.record["metrics"]] == [
-        entry["variant"] for entry in together.record["metrics"]
+    assert [column.variant for column in later.record.metrics] == [
+        column.variant for column in together.record.metrics
     ]
     again = add_metrics(later, ["ssim"], None, quiet)
     assert len(again.scores) == len(later.scores)
@@ -71,7 +72,7 @@ def test_a_damaged_picture_costs_its_own_numbers_alone(photos: Path, tmp_path: P
         ("wide.png", "jpeg-q40"),
         ("wide.png", "resize-4"),
     }
-    reasons = {entry["image_id"]: entry["reason"] for entry in run.record["unavailable"]}
+    reasons = {entry.image_id: entry.reason for entry in run.record.unavailable}
     assert reasons["a.png"].startswith("reconstructions/jpeg-q40/a.png.png is damaged: ")
     assert reasons["b.png"].startswith("reconstructions/resize-4/b.png.png is damaged: ")
     size = "it has 10x10 px, not 80x48"
@@ -83,14 +84,7 @@ def test_a_damaged_picture_costs_its_own_numbers_alone(photos: Path, tmp_path: P
 
 
 def test_a_run_that_is_not_finished_is_refused(tmp_path: Path) -> None:
-    record = {
-        "schema_version": 1,
-        "name": "run",
-        "finished": False,
-        "images": [],
-        "codecs": [],
-        "unavailable": [],
-    }
+    record = new_record(Suite.create(codecs=["jpeg"]), tmp_path / "my run", "")
     create_run(tmp_path / "my run", record)
     with pytest.raises(RunFolderError, match=r"vaebench run --resume '.*/my run'$"):
         add_metrics(load_run(tmp_path / "my run"), ["mae"], None, quiet)

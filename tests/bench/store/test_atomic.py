@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from vaebench.bench.errors import VaebenchError
@@ -61,3 +63,19 @@ def test_what_cannot_be_written_is_one_sentence(tmp_path: Path, name: str, reaso
     (tmp_path / "file").write_bytes(b"mine")
     with pytest.raises(VaebenchError, match=rf"^Cannot write .*: {reason}\. Name another file\.$"):
         write_output(tmp_path / name, b"")
+
+
+def test_two_threads_may_write_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    both, sync = Barrier(2), os.fsync
+
+    def together(file: int) -> None:
+        both.wait(30)
+        sync(file)
+
+    path = tmp_path / "file"
+    monkeypatch.setattr(os, "fsync", together)
+    with ThreadPoolExecutor(2) as pool:
+        for written in [pool.submit(write_atomic, path, b"the same") for _ in range(2)]:
+            written.result()
+    assert path.read_bytes() == b"the same"
+    assert list(tmp_path.iterdir()) == [path]

@@ -10,41 +10,34 @@ import random
 import shutil
 import stat
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from vaebench.bench.errors import RunFolderError
-from vaebench.bench.records import Region, Score, Unavailable
+from vaebench.bench.records import CodecInfo, ImageRef, Score, Unavailable
+from vaebench.bench.store.atomic import write_atomic
+from vaebench.bench.store.parts import finished_images, parts_of, write_part
+from vaebench.bench.store.record import RUN, RunRecord, new_record, read_record
 from vaebench.bench.store.run import (
-    SCHEMA_VERSION,
-    SCORE_COLUMNS,
     clean_up,
     create_run,
     finish_run,
-    finished_images,
     load_run,
-    read_record,
-    region_from_json,
-    region_to_json,
-    write_atomic,
-    write_part,
 )
+from vaebench.bench.store.tables import SCORE_COLUMNS
+from vaebench.bench.suite import Suite
+
+SUITE = Suite.create(codecs=["jpeg"])
 
 
-def record(*image_ids: str) -> dict[str, Any]:
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "name": "test",
-        "finished": False,
-        "images": [{"image_id": image_id} for image_id in image_ids],
-        "regions": [],
-        "codecs": [{"name": "jpeg"}],
-        "unavailable": [],
-    }
+def record(*image_ids: str, **fields: Any) -> RunRecord:
+    images = tuple(ImageRef(image_id, "set", image_id, "0" * 64, 8, 8) for image_id in image_ids)
+    codecs = (CodecInfo("jpeg", "classical", "jpeg", {}),)
+    return replace(new_record(SUITE, Path("test"), "", images=images, codecs=codecs), **fields)
 
 
 def score(image_id: str, value: float | None) -> Score:
@@ -54,16 +47,16 @@ def score(image_id: str, value: float | None) -> Score:
 def test_scores_have_exactly_the_columns_and_keep_every_digit(tmp_path: Path) -> None:
     folder, rec = tmp_path / "run", record("b.png", "a.png")
     create_run(folder, rec)
-    write_part(folder, "a.png", [score("a.png", 0.1 + 0.2)], [])
-    write_part(folder, "b.png", [score("b.png", math.inf), score("b.png", None)], [])
-    finish_run(folder, rec)
+    write_part(folder, "a.png", [score("a.png", 0.1 + 0.2)], [], {})
+    write_part(folder, "b.png", [score("b.png", math.inf), score("b.png", None)], [], {})
+    finish_run(folder, rec, parts_of(folder, rec))
     table = pq.read_table(folder / "scores.parquet")
     assert tuple(table.column_names) == SCORE_COLUMNS
     # In the order of the record's images, not of the parts; unavailable is null, not NaN.
     assert table.column("image_id").to_pylist() == ["b.png", "b.png", "a.png"]
     assert table.column("value").to_pylist() == [math.inf, None, 0.1 + 0.2]
     assert not (folder / "parts").exists()
-    assert load_run(folder).record["finished"] is True
+    assert load_run(folder).record.finished is True
 
 
 def test_a_run_that_was_stopped_shows_what_it_has(tmp_path: Path) -> None:
@@ -71,7 +64,7 @@ def test_a_run_that_was_stopped_shows_what_it_has(tmp_path: Path) -> None:
     create_run(folder, rec)
     assert finished_images(folder) == set()
     reason = Unavailable("psnr", "psnr/rgb8", "because", "dir/b.png", "jpeg")
-    write_part(folder, "dir/b.png", [score("dir/b.png", None)], [reason])
+    write_part(folder, "dir/b.png", [score("dir/b.png", None)], [reason], {})
     assert finished_images(folder) == {"dir/b.png"}
     run = load_run(folder)
     assert run.scores["image_id"].tolist() == ["dir/b.png"]
@@ -93,7 +86,7 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:
     [
         (None, "is no run folder"),
         ("{", "is damaged"),
-        (json.dumps({"schema_version": SCHEMA_VERSION + 1}), "Install a newer vaebench"),
+        (json.dumps({"schema_version": RUN.schema_version + 1}), "Install a newer vaebench"),
         ("[]", "schema version None"),
         (json.dumps({"schema_version": "1"}), "schema version 1"),
     ],
@@ -111,7 +104,7 @@ def test_a_foreign_folder_is_refused(tmp_path: Path, content: str | None, reason
 def test_a_damaged_scores_file_is_refused(tmp_path: Path) -> None:
     folder, rec = tmp_path / "run", record("a.png")
     create_run(folder, rec)
-    finish_run(folder, rec)
+    finish_run(folder, rec, parts_of(folder, rec))
     (folder / "scores.parquet").write_bytes(b"PAR1 cut short")
     with pytest.raises(RunFolderError, match=r"Cannot read .*scores\.parquet"):
         load_run(folder)
@@ -130,8 +123,8 @@ def test_a_damaged_scores_file_is_refused(tmp_path: Path) -> None:
 def test_a_table_of_another_run_is_refused(tmp_path: Path) -> None:
     for name, image_id in (("run", "a.png"), ("other", "b.png")):
         create_run(tmp_path / name, rec := record(image_id))
-        write_part(tmp_path / name, image_id, [score(image_id, 31.0)], [])
-        finish_run(tmp_path / name, rec)
+        write_part(tmp_path / name, image_id, [score(image_id, 31.0)], [], {})
+        finish_run(tmp_path / name, rec, parts_of(tmp_path / name, rec))
     shutil.copy(tmp_path / "other" / "scores.parquet", tmp_path / "run")
     with pytest.raises(RunFolderError, match=r"of another run: 'b\.png' is not among the images"):
         load_run(tmp_path / "run")
@@ -141,8 +134,8 @@ def test_a_table_that_is_damaged_anywhere_is_never_another_number(tmp_path: Path
     """Flipped bits, missing ends and foreign bytes: refused in a sentence, or without effect."""
     folder, rec = tmp_path / "run", record("a.png")
     create_run(folder, rec)
-    write_part(folder, "a.png", [score("a.png", value / 7) for value in range(50)], [])
-    finish_run(folder, rec)
+    write_part(folder, "a.png", [score("a.png", value / 7) for value in range(50)], [], {})
+    finish_run(folder, rec, parts_of(folder, rec))
     scores, path = load_run(folder).scores, folder / "scores.parquet"
     whole, draw = path.read_bytes(), random.Random(1)
     outcomes: Counter[str] = Counter()
@@ -167,7 +160,7 @@ def test_a_table_that_is_damaged_anywhere_is_never_another_number(tmp_path: Path
 def test_a_suite_may_lie_in_the_folder_of_its_run(tmp_path: Path) -> None:
     (tmp_path / "suite.toml").write_text("codecs = ['png']")
     create_run(tmp_path, record())
-    assert load_run(tmp_path).record["images"] == []
+    assert load_run(tmp_path).record.images == ()
 
 
 def test_what_a_kill_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
@@ -175,7 +168,7 @@ def test_what_a_kill_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
     left = [folder / ".77-a1b2c3.tmp", folder / "reconstructions" / "jpeg" / ".9-0.tmp"]
     mine = [folder / "notes.tmp", folder / ".draft.tmp", folder / "tables" / ".9-0.tmp.csv"]
     create_run(folder, rec)
-    write_part(folder, "a.png", [score("a.png", 31.0)], [])
+    write_part(folder, "a.png", [score("a.png", 31.0)], [], {})
     for path in (*left, *mine):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"half")
@@ -184,8 +177,8 @@ def test_what_a_kill_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
     assert not any(path.exists() for path in left)
     assert all(path.exists() for path in mine)
     assert finished_images(folder) == {"a.png"}
-    finish_run(folder, rec)
-    write_part(folder, "a.png", [], [])
+    finish_run(folder, rec, parts_of(folder, rec))
+    write_part(folder, "a.png", [], [], {})
     clean_up(folder)
     assert not (folder / "parts").exists()
 
@@ -199,7 +192,7 @@ def test_a_run_that_was_killed_before_it_began_leaves_its_folder_free(tmp_path: 
         read_record(folder)
     create_run(folder, record("a.png"))
     assert not (folder / ".77-a1b2c3.tmp").exists()
-    assert load_run(folder).record["images"] == [{"image_id": "a.png"}]
+    assert [image.image_id for image in load_run(folder).record.images] == ["a.png"]
 
 
 def test_a_write_is_on_the_disk_before_it_has_its_name(
@@ -259,19 +252,10 @@ def test_a_write_that_fails_leaves_the_old_file(
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_regions_survive_json(tmp_path: Path) -> None:
-    mask = np.packbits(np.eye(3, dtype=bool)).tobytes()
-    for region in (
-        Region("a.png", "eye", "eye", (1, 2, 4, 5), mask),
-        Region("a.png", "box", "text", (0, 0, 9, 9)),
-    ):
-        assert region_from_json(json.loads(json.dumps(region_to_json(region)))) == region
-
-
 def test_a_notebook_sees_means_of_whole_pictures(tmp_path: Path) -> None:
     folder, rec = tmp_path / "run", record("a.png", "b.png")
     create_run(folder, rec)
-    write_part(folder, "a.png", [score("a.png", 20.0)], [])
-    write_part(folder, "b.png", [score("b.png", 31.0)], [])
-    finish_run(folder, rec)
+    write_part(folder, "a.png", [score("a.png", 20.0)], [], {})
+    write_part(folder, "b.png", [score("b.png", 31.0)], [], {})
+    finish_run(folder, rec, parts_of(folder, rec))
     assert "25.5" in load_run(folder)._repr_html_()

@@ -8,9 +8,10 @@ import pytest
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from vaebench.bench.codecs import open_codec
+from vaebench.bench.codecs.tensors import from_levels
 from vaebench.bench.images.sample import sample_pixels
 from vaebench.bench.timing.flops import count_flop, peak_tflops
-from vaebench.bench.timing.latency import stage_region, to_batch
+from vaebench.bench.timing.latency import stage_work
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +72,7 @@ def test_a_matrix_product_counts_multiplications_and_additions() -> None:
 
 def test_a_real_networks_weights_and_output_stay_as_they_are() -> None:
     codec = open_codec("demo", "demo-f8c4", {"device": "cpu"})
-    region = stage_region(codec, "decode", to_batch(sample_pixels(64, 1), torch.device("cpu")))
+    region = stage_work(codec, "decode", from_levels(sample_pixels(64, 1), torch.device("cpu")))
     before = region()
     assert (count_flop(region) or 0) > 1e6
     after = region()
@@ -83,7 +84,7 @@ def test_a_real_networks_weights_and_output_stay_as_they_are() -> None:
 @pytest.mark.parametrize("stage", ["encode", "decode", "roundtrip"])
 def test_a_classical_codec_has_no_count(stage: str) -> None:
     codec = open_codec("jpeg", "jpeg", {"q": 75})
-    region = stage_region(codec, stage, to_batch(sample_pixels(64, 1), torch.device("cpu")))
+    region = stage_work(codec, stage, from_levels(sample_pixels(64, 1), torch.device("cpu")))
     assert count_flop(region) is None
 
 

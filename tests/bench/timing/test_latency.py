@@ -10,9 +10,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from vaebench.bench.codecs.tensors import from_levels
 from vaebench.bench.errors import SuiteError
 from vaebench.bench.records import CodecInfo, Encoded, Timing
-from vaebench.bench.timing.latency import Protocol, measure, stage_region, to_batch, warm_up
+from vaebench.bench.timing.latency import Sampling, measure, stage_work, warm_up
 from vaebench.bench.timing.timers import Sample
 
 
@@ -64,14 +65,14 @@ def test_one_outlier_does_not_keep_a_window_from_agreeing() -> None:
 
 
 def test_windows_that_differ_by_the_tolerance_do_not_agree() -> None:
-    protocol = Protocol(tolerance=0.25, window=1, max_windows=2)
-    assert not warm_up(nothing, Timer([1.0, 8.0, 10.0]), protocol).settled
-    assert warm_up(nothing, Timer([1.0, 8.0, 9.9]), protocol).settled
+    sampling = Sampling(tolerance=0.25, window=1, max_windows=2)
+    assert not warm_up(nothing, Timer([1.0, 8.0, 10.0]), sampling).settled
+    assert warm_up(nothing, Timer([1.0, 8.0, 9.9]), sampling).settled
 
 
 def test_a_region_that_never_settles_is_told_so() -> None:
-    protocol = Protocol(max_windows=4, window=3)
-    warmed = warm_up(nothing, Timer(halving()), protocol)
+    sampling = Sampling(max_windows=4, window=3)
+    warmed = warm_up(nothing, Timer(halving()), sampling)
     assert not warmed.settled
     assert warmed.runs == 1 + 4 * 3
 
@@ -79,7 +80,7 @@ def test_a_region_that_never_settles_is_told_so() -> None:
 def test_the_warm_up_is_bounded_in_time_without_the_first_call() -> None:
     # The first call takes a minute and counts for nothing; the fourth run after it passes 1 s.
     timer = Timer(chain([60_000.0], repeat(300.0)))
-    warmed = warm_up(nothing, timer, Protocol(max_s=1.0))
+    warmed = warm_up(nothing, timer, Sampling(max_s=1.0))
     assert not warmed.settled
     assert warmed.runs == 1 + 4
     assert warmed.first_call_ms == 60_000.0
@@ -87,36 +88,36 @@ def test_the_warm_up_is_bounded_in_time_without_the_first_call() -> None:
 
 def test_the_first_call_is_in_no_window() -> None:
     timer = Timer(chain([10.0], repeat(10.0)))
-    warmed = warm_up(nothing, timer, Protocol(window=2))
+    warmed = warm_up(nothing, timer, Sampling(window=2))
     assert warmed.runs == 1 + 2 + 2
 
 
 def test_the_region_runs_as_often_as_is_told() -> None:
     runs: list[None] = []
-    measured = measure(lambda: runs.append(None), Timer(repeat(5.0)), Protocol(samples=13))
+    measured = measure(lambda: runs.append(None), Timer(repeat(5.0)), Sampling(samples=13))
     assert len(measured.samples) == 13
     assert len(runs) == measured.warmup.runs + 13
 
 
 def test_samples_are_those_after_the_warm_up() -> None:
     times = chain([10.0] * 11, (float(run) for run in range(1, 100)))
-    measured = measure(nothing, Timer(times), Protocol(samples=4, min_samples=1))
+    measured = measure(nothing, Timer(times), Sampling(samples=4, min_samples=1))
     assert measured.samples == tuple(Sample(run, run) for run in (1.0, 2.0, 3.0, 4.0))
 
 
 def test_sampling_ends_after_max_s_but_not_before_min_samples() -> None:
     # 11 runs of warm-up at 10 ms stay under the bound.
     slow = chain([10.0] * 11, repeat(400.0))
-    bounded = measure(nothing, Timer(slow), Protocol(samples=50, max_s=1.0, min_samples=2))
+    bounded = measure(nothing, Timer(slow), Sampling(samples=50, max_s=1.0, min_samples=2))
     assert len(bounded.samples) == 3
     slow = chain([10.0] * 11, repeat(400.0))
-    at_least = measure(nothing, Timer(slow), Protocol(samples=50, max_s=1.0, min_samples=10))
+    at_least = measure(nothing, Timer(slow), Sampling(samples=50, max_s=1.0, min_samples=10))
     assert len(at_least.samples) == 10
 
 
 def test_the_peak_is_reset_between_warm_up_and_samples_and_read_last() -> None:
     timer = Timer(repeat(10.0), peak=(300, 400))
-    measured = measure(nothing, timer, Protocol(samples=12))
+    measured = measure(nothing, timer, Sampling(samples=12))
     assert timer.calls == ["time"] * 11 + ["reset"] + ["time"] * 12 + ["peak"]
     assert measured.peak_bytes == (300, 400)
 
@@ -172,7 +173,7 @@ def test_what_is_not_known_is_none() -> None:
 def test_a_batch_has_channels_first_in_0_to_1() -> None:
     pixels = np.zeros((1, 2, 3, 3), np.uint8)
     pixels[0, 1, 2] = (255, 51, 0)
-    batch = to_batch(pixels, torch.device("cpu"))
+    batch = from_levels(pixels, torch.device("cpu"))
     assert batch.dtype == torch.float32
     assert batch.shape == (1, 3, 2, 3)
     assert batch.is_contiguous()
@@ -211,7 +212,7 @@ class Codec:
 )
 def test_a_stage_is_what_its_name_says(stage: str, calls: list[str]) -> None:
     codec = Codec()
-    region = stage_region(codec, stage, torch.ones(1, 3, 8, 8))
+    region = stage_work(codec, stage, torch.ones(1, 3, 8, 8))
     region()
     output = region()
     assert codec.calls == calls
@@ -236,12 +237,12 @@ def test_the_latents_for_decode_are_made_without_the_compiled_encoder() -> None:
     plus_one = torch.compile(lambda images: Encoded((8,), latents=images + 1), backend=backend)
     codec.encode = plus_one
     pixels = torch.ones(1, 3, 8, 8)
-    stage_region(codec, "decode", pixels)()
+    stage_work(codec, "decode", pixels)()
     assert graphs == []
-    stage_region(codec, "encode", pixels)()
+    stage_work(codec, "encode", pixels)()
     assert len(graphs) == 1
 
 
 def test_an_unknown_stage_is_answered_with_the_valid_ones() -> None:
     with pytest.raises(SuiteError, match=r"Did you mean decode\? Valid: decode, encode, round"):
-        stage_region(Codec(), "decoder", torch.ones(1, 3, 8, 8))
+        stage_work(Codec(), "decoder", torch.ones(1, 3, 8, 8))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ import pytest
 from vaebench.bench import api
 from vaebench.bench.errors import CodecError, RunFolderError
 from vaebench.bench.records import Timing
-from vaebench.bench.store.run import TIMING_COLUMNS, StoredRun, load_run
+from vaebench.bench.store.run import StoredRun, load_run
+from vaebench.bench.store.tables import TIMING_COLUMNS
 from vaebench.bench.suite import Speed, Suite
 from vaebench.bench.timing.run import add_timings, measure_speed
 from vaebench.bench.timing.sweep import Variant
@@ -41,13 +43,13 @@ def test_a_speed_run_is_a_finished_run_with_timings_alone(timed: StoredRun) -> N
     assert tuple(pd.read_parquet(timed.folder / "timings.parquet").columns) == TIMING_COLUMNS
     stored = load_run(timed.folder)
     assert stored.record == timed.record
-    assert stored.record["finished"] is True
-    assert stored.record["timed"] is True
-    assert stored.record["command"] == "vaebench speed"
+    assert stored.record.finished is True
+    assert stored.record.timed is True
+    assert stored.record.command == "vaebench speed"
     assert list(stored.codecs["name"]) == ["demo-f8c4-cpu", "jpeg-q75"]
     assert len(stored.scores) == 0
     assert len(stored.images) == 0
-    assert Suite.create(**stored.record["suite"]) == SUITE
+    assert stored.record.suite == SUITE
     cells = stored.timings[["codec", "stage", "status"]].to_records(index=False).tolist()
     assert cells == [
         ("demo-f8c4-cpu", "encode", "ok"),
@@ -88,8 +90,8 @@ def test_an_interrupted_run_keeps_the_cells_that_were_finished(tmp_path: Path) -
     with pytest.raises(KeyboardInterrupt):
         measure_speed(speed_suite("jpeg:q=75", "jpeg:q=50"), folder, "", interrupt)
     stored = load_run(folder)
-    assert stored.record["finished"] is False
-    assert stored.record["timed"] is False
+    assert stored.record.finished is False
+    assert stored.record.timed is False
     assert list(stored.codecs["name"]) == ["jpeg-q75", "jpeg-q50"]
     assert list(stored.timings["codec"]) == ["jpeg-q75", "jpeg-q75", "jpeg-q50"]
     assert list(stored.timings["status"]) == ["ok"] * 3
@@ -148,7 +150,7 @@ def test_timings_beside_scores_leave_the_scores_as_they_were(photos: Path, tmp_p
     add_timings(folder, suite.model_copy(update={"speed": TINY}), silent)
     after = load_run(folder)
     assert (folder / "scores.parquet").read_bytes() == scores
-    assert after.record == {**before.record, "timed": True}
+    assert after.record == replace(before.record, timed=True)
     assert list(after.timings["stage"]) == ["encode", "decode"]
     assert list(after.timings["status"]) == ["ok", "ok"]
 
@@ -179,7 +181,7 @@ def test_a_run_of_a_suite_with_speed_is_timed_once(photos: Path, tmp_path: Path)
         speed=TINY,
     )
     stored = api.run(suite, tmp_path / "run", history="off")
-    assert stored.record["timed"] is True
+    assert stored.record.timed is True
     assert len(stored.timings) == 2
     table = (stored.folder / "timings.parquet").read_bytes()
     api.resume(stored.folder, history="off")

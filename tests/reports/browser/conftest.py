@@ -12,6 +12,7 @@ import pytest
 from vaebench.bench.scoring.evaluate import evaluate
 from vaebench.bench.store.run import StoredRun, load_run
 from vaebench.bench.suite import Suite
+from vaebench.reports.pages.made import Made
 from vaebench.reports.pages.run import write_html
 from vaebench.reports.plots.rate import rate
 from vaebench.reports.write import write_plots
@@ -136,5 +137,5 @@ def kodak_run(kodak: Path, tmp_path_factory: pytest.TempPathFactory) -> StoredRu
     evaluate(suite, folder, "vaebench run …", lambda phase, done, total: None)
     run = load_run(folder)
     drawn, missing = write_plots(folder, {"rate": rate}, run)
-    write_html(run, drawn, missing, [])
+    write_html(run, Made(drawn, missing))
     return run

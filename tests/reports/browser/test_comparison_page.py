@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from vaebench.bench.compare.comparison import compare
 from vaebench.reports.pages.comparison import write_comparison_html
+from vaebench.reports.pages.made import Made
 
 REASON = "needs axe-core; pip install axe-playwright-python"
 
@@ -17,7 +18,7 @@ REASON = "needs axe-core; pip install axe-playwright-python"
 @pytest.fixture(scope="session")
 def compared(kodak_run: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("comparison") / "compared"
-    return write_comparison_html(compare([kodak_run], folder), [], {}, [])
+    return write_comparison_html(compare([kodak_run], folder), Made())
 
 
 def test_what_changed_is_looked_at_beside_its_baseline(page_of: Any, compared: Path) -> None:

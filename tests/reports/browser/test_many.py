@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from vaebench.bench.store.run import StoredRun, load_run
+from vaebench.reports.pages.made import Made
 from vaebench.reports.pages.run import write_html
 from vaebench.reports.plots.rate import rate
 from vaebench.reports.write import write_plots
@@ -31,7 +32,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> StoredRun:
     module.write_many(folder, PICTURES, CODECS, KEPT)
     run = load_run(folder)
     drawn, missing = write_plots(folder, {"rate": rate}, run)
-    write_html(run, drawn, missing, [])
+    write_html(run, Made(drawn, missing))
     return run
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from vaebench.bench.records import Region, SkippedImage
 from vaebench.bench.store.run import load_run
+from vaebench.reports.pages.made import Made
 from vaebench.reports.pages.run import write_html
 
 NASTY_PICTURE = "<img src=x onerror=alert(1)>.png"
@@ -39,7 +40,7 @@ def test_any_name_stays_text(page_of: Any, make_run: Any, photo_spec: Any) -> No
     photo_spec.regions = (Region(NASTY_PICTURE, NASTY_REGION, "<i>", (57, 35, 126, 98)),)
     photo_spec.skipped = (SkippedImage(NASTY_REGION, "set", "x", f"broken {NASTY_PICTURE}"),)
     run = make_run(photo_spec)
-    write_html(run, [], {}, [])
+    write_html(run, Made())
     page = page_of(run, "#scores.region=regions")
     table = page.locator('[data-table="scores"]')
     assert table.get_by_role("link", name=NASTY_PICTURE, exact=True).count() == 2
@@ -117,7 +118,7 @@ def test_a_single_file_needs_nothing_beside_it(
 ) -> None:
     copy = tmp_path / "run"
     shutil.copytree(kodak_run.folder, copy)
-    write_html(load_run(copy), [], {}, [], single_file=True)
+    write_html(load_run(copy), Made(), single_file=True)
     alone = tmp_path / "alone" / "sent.html"
     alone.parent.mkdir()
     shutil.move(copy / "report.html", alone)

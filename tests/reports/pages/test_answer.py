@@ -10,9 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from vaebench.bench.errors import VaebenchError
-from vaebench.reports.pages.answer import explain_page, gate_page, ladder_page
-from vaebench.reports.pages.ladder import write_ladder
+from vaebench.reports.pages.explain import explain_page
+from vaebench.reports.pages.gate import gate_page
+from vaebench.reports.pages.ladder import ladder_page, write_ladder
 
+ROWS = [["rung", "psnr"], ["base", "30"], ["f_16", "-0.5"]]
 HOSTILE = "<img src=x onerror=alert(1)>"
 
 
@@ -210,10 +212,16 @@ def test_a_ladder_opens_with_its_dearest_rung() -> None:
 
 def test_a_ladder_is_written_with_its_table_and_plot(tmp_path: Path) -> None:
     told, table = ladder()
-    page = write_ladder(tmp_path / "l", told, table, "# ladder\n", "vaebench ladder")
+    page = write_ladder(
+        tmp_path / "l", told, table, ("A ladder", ROWS, ["tiling: none"]), "vaebench ladder"
+    )
     assert {path.name for path in page.parent.iterdir()} == {
         "ladder.csv", "ladder.md", "ladder.png", "ladder.svg", "ladder.html",
     }  # fmt: skip
+    assert (page.parent / "ladder.md").read_text() == (
+        "A ladder\n\n| rung | psnr |\n|:--|--:|\n| base | 30 |\n| f\\_16 | -0.5 |\n\n"
+        "- tiling: none\n"
+    )
     again = pd.read_csv(page.parent / "ladder.csv", keep_default_na=True)
     assert np.allclose(again["difference"], table["difference"], equal_nan=True)
     assert 'src="ladder.svg"' in page.read_text(encoding="utf-8")
@@ -223,7 +231,7 @@ def test_a_ladder_without_a_number_has_no_plot(tmp_path: Path) -> None:
     told, table = ladder()
     table[["value", "difference"]] = np.nan
     told["rungs"] = table.astype(object).where(table.notna(), None).to_dict("records")
-    page = write_ladder(tmp_path, told, table, "", "")
+    page = write_ladder(tmp_path, told, table, ("", ROWS, ()), "")
     assert not (tmp_path / "ladder.svg").exists()
     assert "<img" not in page.read_text(encoding="utf-8")
 
@@ -232,7 +240,7 @@ def test_a_ladder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None
     (tmp_path / "file").write_text("")
     told, table = ladder()
     with pytest.raises(VaebenchError, match="Choose another --out"):
-        write_ladder(tmp_path / "file" / "l", told, table, "", "")
+        write_ladder(tmp_path / "file" / "l", told, table, ("", ROWS, ()), "")
 
 
 @pytest.mark.parametrize("kind", ["gate", "explain", "ladder"])

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from html.parser import HTMLParser
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
-from urllib.parse import unquote
 
-from vaebench.bench.store.run import load_run, write_timings
+from vaebench.bench.store.run import load_run
+from vaebench.bench.store.tables import write_timings
 from vaebench.reports import write_report
-from vaebench.reports.pages.run import Drawn, write_html
+from vaebench.reports.pages.made import Drawn, Made
+from vaebench.reports.pages.run import write_html
 from vaebench.reports.pages.speed import facts, headline, problems
 from vaebench.reports.plots import PLOTS, save
 
@@ -19,45 +19,12 @@ NASTY = '<script>alert("1")</script> & "50%" #1 ä'
 QUALITY = {"viewer", "summary", "regions", "worst", "distributions", "rate", "latents", "pictures"}
 
 
-class Page(HTMLParser):
-    """The sections, references and words of a page; every reference leads somewhere."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.sections: list[str] = []
-        self.nav: list[str] = []
-        self.pictures: list[str] = []
-        self.words: list[str] = []
-        self.inside = ""
-        self.feed(path.read_text(encoding="utf-8"))
-        self.text = " ".join(" ".join(self.words).split())
-        assert self.nav == self.sections
-        for name in self.pictures:
-            assert (path.parent / unquote(name)).is_file(), name
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        values = {key: value or "" for key, value in attrs}
-        self.inside = tag
-        if tag == "section":
-            self.sections.append(values["id"])
-        if values.get("href", "").startswith("#") and "class" not in values:
-            # An address with = is a view, not a section.
-            self.nav += [values["href"][1:]] if "=" not in values["href"] else []
-        if tag == "img" and "src" in values:
-            self.pictures.append(values["src"])
-
-    def handle_endtag(self, tag: str) -> None:
-        self.inside = ""
-
-    def handle_data(self, data: str) -> None:
-        if self.inside not in ("script", "style"):
-            self.words.append(data)
-
-
-def test_a_speed_run_is_about_speed_alone(make_run: Any, speed_spec: Any, made_up: Any) -> None:
+def test_a_speed_run_is_about_speed_alone(
+    make_run: Any, speed_spec: Any, made_up: Any, read_page: Any
+) -> None:
     speed_spec.trend = made_up.trend_of({("vae · decode", "aaaaaaaaaaaa"): [1.0, 1.1]})
     run = make_run(speed_spec)
-    page = Page(write_report(run.folder))
+    page = read_page(write_report(run.folder))
     assert page.sections == ["speed", "history", "reading", "provenance"]
     assert "How fast are vae and tiny on NVIDIA H100 80GB HBM3?" in page.text
     assert page.pictures == [
@@ -117,7 +84,9 @@ def test_the_headline_is_the_fastest_decoding_near_512_px(
     assert leading.others == "There tiny takes 16.80 ms in float16 (2.00 times as long)."
 
 
-def test_a_cpu_s_headline_says_cpu(make_run: Any, speed_spec: Any, made_up: Any) -> None:
+def test_a_cpu_s_headline_says_cpu(
+    make_run: Any, speed_spec: Any, made_up: Any, read_page: Any
+) -> None:
     speed_spec.codecs = ("vae",)
     speed_spec.timings = [made_up.cpu_cell("vae", batch=4, mode="compile", settled=False)]
     run = make_run(speed_spec)
@@ -125,7 +94,7 @@ def test_a_cpu_s_headline_says_cpu(make_run: Any, speed_spec: Any, made_up: Any)
     assert leading is not None
     assert leading.rest.startswith("decodes 4 pictures of 512×512 px in 15.00 ms (267 images/s")
     assert leading.rest.endswith("in float32 with compile on CPU (a CPU, 2 threads).")
-    page = Page(write_report(run.folder))
+    page = read_page(write_report(run.folder))
     assert "How fast is vae on a CPU?" in page.text
     assert "timed on CPU (a CPU, 2 threads)" in page.text
     assert ("device", "CPU (a CPU, 2 threads) – no GPU") in facts(run)
@@ -156,7 +125,7 @@ def test_a_classical_codec_leads_where_nothing_else_was_timed(
 
 
 def test_what_went_wrong_stands_at_the_top_gravest_first(
-    make_run: Any, speed_spec: Any, made_up: Any
+    make_run: Any, speed_spec: Any, made_up: Any, read_page: Any
 ) -> None:
     speed_spec.timings = [
         *(made_up.cell("vae", batch=batch, settled=False) for batch in (1, 2, 3)),
@@ -173,24 +142,26 @@ def test_what_went_wrong_stands_at_the_top_gravest_first(
     assert [item["words"] for item in found] == words
     assert found[0]["where"].endswith("batch 8 · float16 · eager; and 1 more")
     assert found[3]["where"] == "3 of 9 cells"
-    page = Page(write_html(run, [], {}, []))
+    page = read_page(write_html(run, Made()))
     notice = page.text.index("Timed cells that need a word")
     assert notice < page.text.index("No memory.") < page.text.index("The median (p50)")
 
 
 def test_nothing_that_could_be_timed_is_a_report_all_the_same(
-    make_run: Any, speed_spec: Any, made_up: Any
+    make_run: Any, speed_spec: Any, made_up: Any, read_page: Any
 ) -> None:
     speed_spec.timings = [made_up.failed_cell("out of memory", "No memory.")]
     run = make_run(speed_spec)
     assert headline(run) is None
-    page = Page(write_report(run.folder))
+    page = read_page(write_report(run.folder))
     assert page.sections == ["speed", "reading", "provenance"]
     assert "nan" not in page.text.lower().split()
     assert "None" not in page.text
 
 
-def test_scores_and_times_share_a_page(make_run: Any, photo_spec: Any, made_up: Any) -> None:
+def test_scores_and_times_share_a_page(
+    make_run: Any, photo_spec: Any, made_up: Any, read_page: Any
+) -> None:
     photo_spec.timings = [
         made_up.cpu_cell(codec, stage, dtype="float32" if codec == "vae" else None)
         for codec in photo_spec.codecs
@@ -200,7 +171,7 @@ def test_scores_and_times_share_a_page(make_run: Any, photo_spec: Any, made_up: 
     (plot,) = PLOTS["quality_latency"](run)
     save(plot, run.folder / "plots")
     drawn = [Drawn("quality_latency", plot.stem, plot.caption, False)]
-    page = Page(write_html(run, drawn, {"memory": "it is not known"}, []))
+    page = read_page(write_html(run, Made(drawn, {"memory": "it is not known"})))
     assert set(page.sections) == {*QUALITY, "speed", "reading", "provenance"}
     assert "Not drawn: memory (it is not known)." in page.text
     assert (
@@ -212,34 +183,36 @@ def test_scores_and_times_share_a_page(make_run: Any, photo_spec: Any, made_up: 
     assert "timed on CPU (a CPU, 2 threads)" in page.text
 
 
-def test_scores_alone_leave_speed_out(make_run: Any, photo_spec: Any) -> None:
-    page = Page(write_html(make_run(photo_spec), [], {}, []))
+def test_scores_alone_leave_speed_out(make_run: Any, photo_spec: Any, read_page: Any) -> None:
+    page = read_page(write_html(make_run(photo_spec), Made()))
     assert set(page.sections) == {*QUALITY, "reading", "provenance"}
     assert "do to 3 pictures, and where?" in page.text
     assert "timed on" not in page.text
 
 
 def test_a_sweep_that_was_stopped_shows_the_cells_that_are_done(
-    make_run: Any, speed_spec: Any
+    make_run: Any, speed_spec: Any, read_page: Any
 ) -> None:
     speed_spec.finished = False
     run = make_run(speed_spec)
-    run.record["codecs"] = []
-    page = Page(write_html(run, [], {}, []))
+    run = replace(run, record=replace(run.record, codecs=()))
+    page = read_page(write_html(run, Made()))
     assert "Only the cells that were done are shown." in page.text
     assert "How fast are vae and tiny on" in page.text
 
 
 def test_a_sweep_that_has_no_cell_yet_is_a_report_all_the_same(
-    make_run: Any, speed_spec: Any
+    make_run: Any, speed_spec: Any, read_page: Any
 ) -> None:
     speed_spec.finished, speed_spec.timings = False, ()
-    page = Page(write_report(make_run(speed_spec).folder))
+    page = read_page(write_report(make_run(speed_spec).folder))
     assert page.sections == ["reading", "provenance"]
     assert "How fast are vae and tiny ?" in page.text
 
 
-def test_any_name_and_reason_is_shown_as_text(make_run: Any, speed_spec: Any, made_up: Any) -> None:
+def test_any_name_and_reason_is_shown_as_text(
+    make_run: Any, speed_spec: Any, made_up: Any, read_page: Any
+) -> None:
     speed_spec.codecs, speed_spec.name = (NASTY,), NASTY
     fields = {"codec": NASTY, "device": NASTY}
     speed_spec.timings = [
@@ -251,7 +224,7 @@ def test_any_name_and_reason_is_shown_as_text(make_run: Any, speed_spec: Any, ma
     speed_spec.trend = made_up.trend_of({(NASTY, NASTY): [1.0, 2.0]})
     run = make_run(speed_spec)
     path = write_report(run.folder)
-    page = Page(path)
+    page = read_page(path)
     assert "<script>alert" not in path.read_text(encoding="utf-8")
     assert f"broken {NASTY}" in page.text
     names = {name.name for name in (run.folder / "plots").iterdir()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -95,8 +96,12 @@ def test_latents_of_codecs_with_like_names_get_files_of_their_own(
     other = run.folder / "latents" / "A b" / "cat.png.npy"
     other.parent.mkdir()
     np.save(other, np.zeros((2, 3, 4), np.float32))
-    run.record["codecs"][1]["name"] = "A b"
-    assert [plot.stem for plot in latents(run)] == ["latents-a_b", "latents-A_b-2"]
+    first, second = run.record.codecs
+    record = replace(run.record, codecs=(first, replace(second, name="A b")))
+    assert [plot.stem for plot in latents(replace(run, record=record))] == [
+        "latents-a_b",
+        "latents-A_b-2",
+    ]
 
 
 def test_what_cannot_be_shown_says_why(make_run: Any, golden_spec: Any) -> None:

@@ -5,19 +5,16 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from vaebench.bench.store.run import (
-    LATENT_COLUMNS,
-    StoredRun,
-    load_run,
-    write_latents,
-    write_record,
-)
+from vaebench.bench.store.record import LatentSummary, write_record
+from vaebench.bench.store.run import StoredRun, load_run
+from vaebench.bench.store.tables import LATENT_COLUMNS, write_latents
 from vaebench.reports.plots import PLOTS, NothingToShowError, save
 from vaebench.reports.tables.latents import latent_findings, latent_sections, latents
 from vaebench.reports.tables.writers import to_csv
@@ -40,13 +37,17 @@ TWO = [
 ]
 
 
-def whole(**fields: Any) -> dict[str, Any]:
-    entry = {
+def whole(**fields: Any) -> LatentSummary:
+    entry: dict[str, Any] = {
         **{"codec": "vae", "pictures": 3, "mean": -1.5, "std": 2.0, "max_abs": 8.25},
-        **{"suggested_scaling_factor": 0.5, "effective_channels": 1.125, "eigenvalues": [4, 0.25]},
+        **{
+            "suggested_scaling_factor": 0.5,
+            "effective_channels": 1.125,
+            "eigenvalues": (4.0, 0.25),
+        },
         **{"kl_nats_per_picture": 75.0, "kl_nats_per_element": 0.75, "fp16_headroom": 7939.9},
     }
-    return {**entry, **fields}
+    return LatentSummary(**{**entry, **fields})
 
 
 Make = Callable[..., StoredRun]
@@ -61,12 +62,13 @@ def measured(make_run: Any, golden_spec: Any) -> Make:
     folder = make_run(golden_spec).folder
 
     def make(
-        rows: list[dict[str, Any]] = TWO, entry: dict[str, Any] | None = None, **info: Any
+        rows: list[dict[str, Any]] = TWO, entry: LatentSummary | None = None, **info: Any
     ) -> StoredRun:
         run = load_run(folder)
-        run.record["latents"] = [entry or whole()]
-        run.record["codecs"][0] |= {"scaling_factor": 0.5, **info}
-        write_record(run.folder, run.record)
+        first, *others = run.record.codecs
+        first = replace(first, **{"scaling_factor": 0.5, **info})
+        record = replace(run.record, latents=(entry or whole(),), codecs=(first, *others))
+        write_record(run.folder, record)
         write_latents(run.folder, pd.DataFrame(rows))
         return load_run(run.folder)
 
@@ -92,11 +94,12 @@ def test_the_table_of_codecs_is_as_by_hand(measured: Make) -> None:
 
 
 def test_what_is_not_to_be_had_is_a_dash(measured: Make) -> None:
-    flat = channel(0, mean=0.5, std=0.0, kl_nats=np.nan, correlation=[np.nan], is_dead=True)
+    unknown = {"kl_nats": np.nan, "share_outside_4std": np.nan, "correlation": [np.nan]}
+    flat = channel(0, mean=0.5, std=0.0, is_dead=True, **unknown)
     nothing = dict.fromkeys(
         ("suggested_scaling_factor", "effective_channels", "fp16_headroom", "kl_nats_per_element")
     )
-    entry = whole(**nothing, kl_nats_per_picture=None, std=0.0, eigenvalues=[0.0])
+    entry = whole(**nothing, kl_nats_per_picture=None, std=0.0, eigenvalues=(0.0,))
     run = measured([flat], entry, scaling_factor=None)
     codecs, channels = latent_sections(run)
     row = dict(zip(codecs.header, codecs.rows[0], strict=True))
@@ -104,14 +107,16 @@ def test_what_is_not_to_be_had_is_a_dash(measured: Make) -> None:
         assert row[name] == "–"
     assert row["fp16 headroom"] == "–"
     assert "KL" not in dict(codecs.notes)
-    assert channels.rows[0][6:] == ("–", "–", "–", "dead")
+    assert channels.rows[0][5:] == ("–", "–", "–", "–", "dead")
 
 
-def test_csv_keeps_every_digit_and_leaves_what_is_absent_empty(measured: Make) -> None:
+def test_csv_keeps_every_digit_and_leaves_what_is_absent_empty(
+    measured: Make, table_of: Any
+) -> None:
     rows = [channel(0, mean=0.1 + 0.2), channel(1, kl_nats=np.nan, correlation=[np.nan, 1.0])]
     rows[0]["correlation"] = [1.0, np.nan]
     run = measured(rows)
-    first, second = csv.DictReader(io.StringIO(to_csv(latents(run), run)))
+    first, second = csv.DictReader(io.StringIO(to_csv(table_of(run, "latents"))))
     assert set(first) == {*LATENT_COLUMNS, "closest_channel"}
     assert float(first["mean"]) == 0.1 + 0.2
     assert (first["kl_nats"], second["kl_nats"]) == ("1.5", "")
@@ -144,7 +149,7 @@ def test_a_scaling_factor_may_be_a_quarter_off_either_way(
 
 def test_one_factor_is_not_compared_with_statistics_of_each_channel(measured: Make) -> None:
     note = "scaled latents are normalised per channel, by statistics of the checkpoint"
-    run = measured(scaling_factor=9.0, notes=[note])
+    run = measured(scaling_factor=9.0, notes=(note,))
     assert latent_findings(run) == []
     row = dict(zip(latent_sections(run)[0].header, latent_sections(run)[0].rows[0], strict=True))
     assert (row["scaling factor"], row["scaled std"]) == ("–", "–")
@@ -152,14 +157,13 @@ def test_one_factor_is_not_compared_with_statistics_of_each_channel(measured: Ma
 
 def test_a_code_fitted_on_its_own_pictures_is_marked(measured: Make) -> None:
     note = "fitted on the pictures it is scored on (4 pictures)"
-    (told,) = latent_findings(measured(notes=[note]))
+    (told,) = latent_findings(measured(notes=(note,)))
     assert told.startswith(f"vae: {note}")
 
 
-def test_old_runs_are_read_as_before(make_run: Any, golden_spec: Any) -> None:
+def test_a_run_without_latents_says_so(make_run: Any, golden_spec: Any) -> None:
     golden_spec.codecs, golden_spec.fixed = ("vae", "jpeg-q30"), {}
     run = make_run(golden_spec)
-    assert "latents" not in run.record
     assert latents(run).empty
     assert latent_sections(run) == []
     assert latent_findings(run) == []
@@ -190,14 +194,14 @@ def test_the_map_leaves_constant_channels_grey_and_needs_two(measured: Make) -> 
     (plot,) = PLOTS["latent_correlation"](run)
     shown = plot.figure.axes[0].images[0].get_array()
     assert np.ma.getmaskarray(np.ma.asarray(shown)).tolist() == [[False, False], [True, True]]
-    single = measured([channel(0, correlation=[1.0])], whole(eigenvalues=[4.0]))
+    single = measured([channel(0, correlation=[1.0])], whole(eigenvalues=(4.0,)))
     with pytest.raises(NothingToShowError, match="more than one latent channel"):
         PLOTS["latent_correlation"](single)
 
 
 def test_the_spectrum_shows_shares_of_variance(measured: Make) -> None:
-    (plot,) = PLOTS["latent_spectrum"](measured(entry=whole(eigenvalues=[3.0, 1.0])))
+    (plot,) = PLOTS["latent_spectrum"](measured(entry=whole(eigenvalues=(3.0, 1.0))))
     (line,) = plot.figure.axes[0].lines
     assert np.asarray(line.get_ydata()).tolist() == [0.75, 0.25]
     with pytest.raises(NothingToShowError, match="constant"):
-        PLOTS["latent_spectrum"](measured(entry=whole(eigenvalues=[0.0, 0.0])))
+        PLOTS["latent_spectrum"](measured(entry=whole(eigenvalues=(0.0, 0.0))))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-from vaebench.bench.records import Region
+from vaebench.bench.records import Region, Unavailable
 from vaebench.reports.tables.columns import quality_columns
-from vaebench.reports.tables.run import TABLES, per_image, per_region, summary, unavailable, worst
+from vaebench.reports.tables.run import TABLES, per_image, per_region, summary, unavailable
 from vaebench.reports.tables.writers import to_csv, to_latex, to_markdown
 
 # One: 30, 20, inf, 40 dB; d.png has twice the pixels. Pooled over 5 parts:
@@ -33,9 +34,9 @@ MARKDOWN = """\
 """
 
 
-def test_summary_in_markdown_is_as_by_hand(make_run: Any, golden_spec: Any) -> None:
+def test_summary_in_markdown_is_as_by_hand(make_run: Any, golden_spec: Any, table_of: Any) -> None:
     run = make_run(golden_spec)
-    text = to_markdown("summary", summary(run), run)
+    text = to_markdown(table_of(run, "summary"))
     assert text[: len(MARKDOWN)] == MARKDOWN
     assert "| one | 0 | unavailable | unavailable | unavailable | unavailable | – |" in text
     assert text.rstrip().endswith(
@@ -45,10 +46,10 @@ def test_summary_in_markdown_is_as_by_hand(make_run: Any, golden_spec: Any) -> N
     assert "nan" not in text.lower()
 
 
-def test_per_image_in_csv_has_every_digit(make_run: Any, golden_spec: Any) -> None:
+def test_per_image_in_csv_has_every_digit(make_run: Any, golden_spec: Any, table_of: Any) -> None:
     golden_spec.fixed["a.png", "two"] = 25.123456789012345
     run = make_run(golden_spec)
-    assert to_csv(per_image(run), run).splitlines()[:4] == [
+    assert to_csv(table_of(run, "per_image")).splitlines()[:4] == [
         "image_id,codec,psnr/rgb8,lpips/alex-0.1,flip/ppd67,bpp/stored,bpp/measured,"
         "elements_ratio,stored_bits_ratio",
         "a.png,one,30.0,unavailable,0.0,10.0,,9.6,2.4",
@@ -57,9 +58,9 @@ def test_per_image_in_csv_has_every_digit(make_run: Any, golden_spec: Any) -> No
     ]
 
 
-def test_latex_of_worst_is_as_by_hand(make_run: Any, golden_spec: Any) -> None:
+def test_latex_of_worst_is_as_by_hand(make_run: Any, golden_spec: Any, table_of: Any) -> None:
     run = make_run(golden_spec)
-    text = to_latex("worst", worst(run), run)
+    text = to_latex(table_of(run, "worst"))
     expected = r"""
 \begin{longtable}{lrlr}
 \caption{tiny: PSNR (psnr/rgb8)}\\
@@ -125,16 +126,18 @@ def test_no_column_holds_two_variants(make_run: Any, golden_spec: Any) -> None:
 
 def test_unavailable_gathers_the_pictures_of_one_reason(make_run: Any, golden_spec: Any) -> None:
     run = make_run(golden_spec)
-    for image_id in ("a.png", "b_1.png", "c.png", "d.png"):
-        entry = {"metric": "ms_ssim", "variant": "ms_ssim/rgb8", "reason": "Too small."}
-        run.record["unavailable"].append({**entry, "image_id": image_id, "codec": "one"})
-    row = unavailable(run).iloc[1]
+    more = tuple(
+        Unavailable("ms_ssim", "ms_ssim/rgb8", "Too small.", image_id, "one")
+        for image_id in ("a.png", "b_1.png", "c.png", "d.png")
+    )
+    record = replace(run.record, unavailable=(*run.record.unavailable, *more))
+    row = unavailable(replace(run, record=record)).iloc[1]
     assert (row["codec"], row["pictures"]) == ("one", "a.png, b_1.png, c.png and 1 more")
 
 
-def test_a_mean_over_fewer_pictures_says_so(make_run: Any, golden_spec: Any) -> None:
+def test_a_mean_over_fewer_pictures_says_so(make_run: Any, golden_spec: Any, table_of: Any) -> None:
     run = make_run(golden_spec)
     of_two = (run.scores["codec"] == "two") & (run.scores["image_id"] == "a.png")
     run.scores.loc[of_two & (run.scores["metric"] == "psnr"), "value"] = math.nan
-    text = to_markdown("summary", summary(run), run)
+    text = to_markdown(table_of(run, "summary"))
     assert "| two | 31.67 (3 of 4 pictures) |" in text

@@ -35,18 +35,20 @@ FIRST = """\
 """
 
 
-def test_a_cell_in_markdown_is_as_by_hand(make_run: Any, speed_spec: Any, made_up: Any) -> None:
+def test_a_cell_in_markdown_is_as_by_hand(
+    make_run: Any, speed_spec: Any, made_up: Any, table_of: Any
+) -> None:
     speed_spec.timings = [made_up.cell()]
     run = make_run(speed_spec)
-    assert to_markdown("timings", timings(run), run) == FIRST
+    assert to_markdown(table_of(run, "timings")) == FIRST
 
 
 def test_csv_has_every_digit_and_whole_numbers(
-    make_run: Any, speed_spec: Any, made_up: Any
+    make_run: Any, speed_spec: Any, made_up: Any, table_of: Any
 ) -> None:
     speed_spec.timings = [made_up.cell(batch=4), made_up.cpu_cell(flop=None)]
     run = make_run(speed_spec)
-    gpu, cpu = csv.DictReader(io.StringIO(to_csv(timings(run), run)))
+    gpu, cpu = csv.DictReader(io.StringIO(to_csv(table_of(run, "timings"))))
     assert float(gpu["images_per_s"]) == 4000 / 15
     assert float(gpu["megapixels_per_s"]) == pytest.approx(4000 / 15 * 0.262144, rel=1e-15)
     assert float(gpu["tflops"]) == pytest.approx(2.515 / 15e-3, rel=1e-15)
@@ -72,7 +74,7 @@ def test_cells_come_back_from_the_folder_as_they_were(
 
 
 def test_what_went_wrong_is_in_words_with_its_reason_below(
-    make_run: Any, speed_spec: Any, made_up: Any
+    make_run: Any, speed_spec: Any, made_up: Any, table_of: Any
 ) -> None:
     state = DeviceState(throttle_reasons=("power cap", "hardware slowdown"))
     speed_spec.timings = [
@@ -82,7 +84,7 @@ def test_what_went_wrong_is_in_words_with_its_reason_below(
         made_up.failed_cell("out of memory", "Tried to allocate 32 GiB.", batch=8),
     ]
     run = make_run(speed_spec)
-    text = to_markdown("timings", timings(run), run)
+    text = to_markdown(table_of(run, "timings"))
     first = text.split("\n### ")[0]
     assert "| 8 | float16 | eager | – | – | – | – | out of memory |" in first
     assert "| overflow, never settled |" in first
@@ -99,7 +101,7 @@ def test_what_went_wrong_is_in_words_with_its_reason_below(
     failed = text.rstrip().splitlines()[-1]
     assert failed.count("| – ") == 12
     assert failed.endswith("| cuda events | out of memory |")
-    assert not re.search(r"\b(nan|None|NaN|<NA>)\b", text + to_csv(timings(run), run))
+    assert not re.search(r"\b(nan|None|NaN|<NA>)\b", text + to_csv(table_of(run, "timings")))
 
 
 def test_a_throttled_cell_without_a_named_reason_says_so_all_the_same(made_up: Any) -> None:
@@ -108,28 +110,30 @@ def test_a_throttled_cell_without_a_named_reason_says_so_all_the_same(made_up: A
 
 
 def test_devices_stand_in_a_column_where_there_are_several(
-    make_run: Any, speed_spec: Any, made_up: Any
+    make_run: Any, speed_spec: Any, made_up: Any, table_of: Any
 ) -> None:
     speed_spec.timings = [made_up.cpu_cell("tiny", dtype=None), made_up.cell("vae")]
     run = make_run(speed_spec)
-    lines = to_markdown("timings", timings(run), run).splitlines()
+    lines = to_markdown(table_of(run, "timings")).splitlines()
     assert lines[0] == "### Time of a batch on NVIDIA H100 80GB HBM3 and CPU (a CPU, 2 threads)"
     assert lines[4].startswith("| tiny | decode | 512×512 | 1 | – | – | CPU | 15.00 |")
     assert lines[5].startswith("| vae | decode | 512×512 | 1 | float16 | eager | NVIDIA H100")
 
 
-def test_any_name_keeps_the_tables_shape(make_run: Any, speed_spec: Any, made_up: Any) -> None:
+def test_any_name_keeps_the_tables_shape(
+    make_run: Any, speed_spec: Any, made_up: Any, table_of: Any
+) -> None:
     speed_spec.codecs = (NASTY, "tiny")
     speed_spec.timings = [made_up.cell(NASTY), made_up.failed_cell("failed", NASTY, codec=NASTY)]
     run = make_run(speed_spec)
-    rows = list(csv.reader(io.StringIO(to_csv(timings(run), run))))
+    rows = list(csv.reader(io.StringIO(to_csv(table_of(run, "timings")))))
     assert len({len(row) for row in rows}) == 1
     assert rows[1][0] == rows[2][rows[0].index("reason")] == NASTY
-    markdown = to_markdown("timings", timings(run), run)
+    markdown = to_markdown(table_of(run, "timings"))
     table = markdown.split("\n\n")[1].splitlines()
     assert {len(re.findall(r"(?<!\\)\|", line)) for line in table} == {12}
     assert "<script>" not in markdown
-    latex = to_latex("timings", timings(run), run)
+    latex = to_latex(table_of(run, "timings"))
     cells = [line for line in latex.splitlines() if line.startswith(r"a\&b") and "eager" in line]
     assert {len(re.findall(r"(?<!\\)&", line)) for line in cells} == {10, 19}
     assert r"\noindent{\footnotesize\emph{failed}: a\&b\_50\%" in latex

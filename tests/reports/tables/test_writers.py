@@ -7,7 +7,6 @@ import io
 import re
 from typing import Any
 
-from vaebench.reports.tables.run import per_image
 from vaebench.reports.tables.writers import latex_text, markdown_text, to_csv, to_latex, to_markdown
 
 NASTY = 'a&b_50%#$^~\\{x}<script>|"q",`c`*[l](u)\n.png'
@@ -27,16 +26,24 @@ def test_markdown_specials_are_escaped() -> None:
     assert "\n" not in markdown_text(NASTY)
 
 
-def test_nasty_names_keep_a_table_s_shape(make_run: Any, golden_spec: Any) -> None:
+def test_latex_takes_no_row_for_an_argument_of_the_one_before(
+    make_run: Any, golden_spec: Any, table_of: Any
+) -> None:
+    golden_spec.codecs = ("[one]", "*two")
+    golden_spec.fixed = {}
+    text = to_latex(table_of(make_run(golden_spec), "summary"))
+    assert "\n{[one]} & " in text and "\n{*two} & " in text
+    assert not re.search(r"\\\\\s*[\[*]", text)
+
+
+def test_nasty_names_keep_a_table_s_shape(make_run: Any, golden_spec: Any, table_of: Any) -> None:
     golden_spec.codecs = (NASTY, "two")
     run = make_run(golden_spec)
-    table = per_image(run)
-    rows = list(csv.reader(io.StringIO(to_csv(table, run))))
+    table = table_of(run, "per_image")
+    rows = list(csv.reader(io.StringIO(to_csv(table))))
     assert {len(row) for row in rows} == {9}
     assert rows[1][1] == NASTY
-    lines = to_markdown("per_image", table, run).split("\n\n")[0].splitlines()
+    lines = to_markdown(table).split("\n\n")[0].splitlines()
     assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {10}
-    latex = [
-        line for line in to_latex("per_image", table, run).splitlines() if "unavailable &" in line
-    ]
+    latex = [line for line in to_latex(table).splitlines() if "unavailable &" in line]
     assert {len(re.findall(r"(?<!\\)&", line)) for line in latex} == {8}

@@ -1,3 +1,5 @@
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -5,6 +7,7 @@ import diffusers
 import pytest
 import torch
 from vaebench.bench.codecs import open_codec
+from vaebench.bench.codecs.autoencoder import network
 from vaebench.bench.errors import CodecError
 
 KL_BLOCKS = {
@@ -395,3 +398,14 @@ def test_classes_that_cannot_do_one_frame_say_so(tmp_path):
     model.save_pretrained(tmp_path)
     with pytest.raises(CodecError, match=r"AutoencoderKLAllegro .* cannot encode and decode one"):
         open_codec("it", str(tmp_path), {})
+
+
+def test_noise_is_the_seeds_own_in_whatever_thread_it_is_drawn():
+    def drawn(seed):
+        with network._seeded(seed, torch.device("cpu")):
+            time.sleep(0.01)
+            return torch.randn(3).tolist()
+
+    seeds = [1, 2, 3, 4] * 3
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(drawn, seeds)) == [drawn(seed) for seed in seeds]

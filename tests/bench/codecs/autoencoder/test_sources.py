@@ -1,12 +1,11 @@
 import json
 import shutil
-import sys
-import types
 
 import pytest
 import torch
 from diffusers import AutoencoderKL
 from vaebench.bench.codecs import CODECS, open_codec
+from vaebench.bench.codecs.demo import DEMO_CHECKPOINTS
 from vaebench.bench.errors import CodecError
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -165,9 +164,7 @@ def test_a_checkpoints_own_code_runs_on_request_alone(kl_folder, images, expecte
 
 
 def test_demo_names_lead_to_their_folders(kl_folder, images, expected, monkeypatch):
-    demo = types.ModuleType("vaebench.bench.codecs.demo")
-    demo.DEMO_CHECKPOINTS = {"demo-f2c4": kl_folder}
-    monkeypatch.setitem(sys.modules, "vaebench.bench.codecs.demo", demo)
+    monkeypatch.setitem(DEMO_CHECKPOINTS, "demo-f2c4", kl_folder)
     codec = open_codec("it", "demo-f2c4", {})
     assert codec.info.source == "demo-f2c4"
     assert torch.equal(codec.encode(images).latents, expected)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from vaebench.bench.codecs.latents.stream import pack_indices, unpack_indices
+from vaebench.bench.codecs.latents.indices import pack_indices, unpack_indices
 from vaebench.bench.errors import CodecError
 
 FRAME = 10 + 4

@@ -59,7 +59,7 @@ def test_a_1x1_convolution_is_the_same_for_any_threads(
     assert found.is_contiguous()
 
 
-@pytest.mark.parametrize("count", [7, 60_000, 104_544, 131_072, 200_001])
+@pytest.mark.parametrize("count", [0, 7, 60_000, 104_544, 131_072, 200_001])
 def test_silu_is_the_same_for_any_threads(count: int) -> None:
     values = seeded(1, 1, 1, count) * 4
     layer = nn.SiLU()
@@ -99,6 +99,60 @@ def test_root_mean_square_normalisation_is_the_same_for_any_threads() -> None:
     layer = RMSNorm(256, eps=1e-5, elementwise_affine=True, bias=True)
     # As channels of a picture lie.
     made_steady(layer, seeded(1, 256, 14, 14).movedim(1, -1), atol=1e-5)
+
+
+def pointwise(width_in: int, width_out: int, positions: int) -> tuple[nn.Module, tuple[int, ...]]:
+    return nn.Conv2d(width_in, width_out, 1), (1, width_in, 1, positions)
+
+
+def linear(width_in: int, width_out: int, rows: int) -> tuple[nn.Module, tuple[int, ...]]:
+    return nn.Linear(width_in, width_out), (1, rows, width_in)
+
+
+def conv(width_in: int, width_out: int, *size: int) -> tuple[nn.Module, tuple[int, ...]]:
+    return nn.Conv2d(width_in, width_out, 3, padding=1), (1, width_in, *size)
+
+
+AROUND = [256 * threads + more for threads in (1, 2, 3, 4) for more in (-1, 0, 1)]
+WIDTHS = [15, 16, 17, 24, 25, 31, 32, 33]
+# Numbers and not the constants: what stands here is what torch does.
+EDGES = {
+    "_SMALL_INPUT": [
+        *(conv(3, 3, *size) for size in ((82, 83), (83, 83))),
+        *(conv(5, 16, 64, width) for width in (64, 65)),
+        *(conv(80, 64, 16, width) for width in (16, 17)),
+    ],
+    "_LEAST_POSITIONS": [
+        *(conv(96, 64, 16, 16 * threads + more) for threads in (1, 2, 3) for more in (-1, 0, 1)),
+        *(pointwise(16, 16, positions) for positions in AROUND),
+        *(linear(96, 96, rows) for rows in AROUND),
+    ],
+    "_VECTOR": [
+        *(pointwise(16, width, 4096) for width in WIDTHS),
+        *(linear(64, width, 1024) for width in WIDTHS),
+    ],
+    "_GRAIN or _STEP": [
+        (nn.SiLU(), (32768 * threads + more,))
+        for threads in (1, 2, 4, 7)
+        for more in (-33, -32, -1, 0, 1, 31, 32, 33, 100)
+    ],
+}
+
+
+@pytest.mark.parametrize("constant", EDGES)
+def test_at_the_edges_of_a_constant_layers_are_the_same_for_any_threads(constant: str) -> None:
+    for layer, size in EDGES[constant]:
+        steady(layer)
+        first, *others = of_each_count(layer, 4 * seeded(*size))
+        differ = [
+            threads
+            for threads, found in zip(THREADS[1:], others, strict=True)
+            if not torch.equal(found, first)
+        ]
+        assert not differ, (
+            f"{layer} of {list(size)} gives other digits in {differ} threads than in one, with "
+            f"torch {torch.__version__}: look at {constant} in networks/steady_layers.py"
+        )
 
 
 def test_where_there_is_work_for_them_all_threads_stay(monkeypatch: pytest.MonkeyPatch) -> None:

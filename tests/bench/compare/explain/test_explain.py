@@ -82,11 +82,11 @@ def measured_once() -> Iterator[None]:
 
 
 def pairs_of(run: StoredRun) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    codec = run.record["codecs"][0]["name"]
-    for image in run.record["images"]:
+    codec = run.record.codecs[0].name
+    for image in run.record.images:
         paths = (
-            run.reference_path(image["image_id"]),
-            run.reconstruction_path(codec, image["image_id"]),
+            run.reference_path(image.image_id),
+            run.reconstruction_path(codec, image.image_id),
         )
         x, y = (np.asarray(Image.open(path)) for path in paths)
         yield x, y

@@ -6,23 +6,28 @@ import json
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import xmlschema
-from vaebench.bench.compare.gate.gate import EXIT_CODES, GateResult, run_gate
+from vaebench.bench.cli.listing import list_gate
+from vaebench.bench.compare.gate.gate import run_gate
+from vaebench.bench.compare.gate.result import EXIT_CODES, GateResult
 from vaebench.bench.compare.gate.rules import LatencyRule
 from vaebench.bench.errors import RunFolderError, VaebenchError
-from vaebench.bench.records import CodecInfo, ImageRef, Region, Score, Unavailable
-from vaebench.bench.store.run import (
-    create_run,
-    finish_run,
-    region_to_json,
-    write_part,
-    write_record,
+from vaebench.bench.records import (
+    CodecInfo,
+    ImageRef,
+    MetricColumn,
+    Region,
+    Score,
+    Unavailable,
 )
+from vaebench.bench.store.parts import parts_of, write_part
+from vaebench.bench.store.record import ErrorMap, new_record, read_record, write_record
+from vaebench.bench.store.run import create_run, finish_run
 from vaebench.bench.suite import CodecSpec, Suite
 from vaebench.bench.timing.ab import AbResult, Side
 from vaebench.bench.timing.regression import Decision
@@ -31,6 +36,7 @@ from vaebench.reports.pages.gate import gate_markdown
 EXAMPLES = Path(__file__).resolve().parents[4] / "docs" / "gates"
 SCHEMA = xmlschema.XMLSchema(str(Path(__file__).with_name("junit.xsd")))
 PSNR, FLIP = ("psnr", "psnr/rgb8", "dB"), ("flip", "flip/ppd67", "")
+LPIPS = ("lpips", "lpips/alex-0.1", "")
 REASON = "no AlexNet trunk was found. Pass --weights DIR."
 
 Values = Mapping[str, list[float | None]]
@@ -61,41 +67,33 @@ def stored(tmp_path: Path) -> Callable[..., Path]:
             for place in range(count)
         ]
         specs = [CodecSpec(source="jpeg", settings={"q": 9}, name=codec) for codec in codecs]
-        fields = Suite(codecs=specs, **suite).model_dump()
-        lpips = Unavailable("lpips", "lpips/alex-0.1", REASON)
-        columns = (PSNR, FLIP, ("lpips", "lpips/alex-0.1", ""))
-        record = {
-            "schema_version": 1,
-            "run_id": f"20260101T000000Z-{name}",
-            "name": name,
-            "finished": False,
-            "suite": fields,
-            "images": [asdict(image) for image in images],
-            "regions": [
-                region_to_json(Region(image.image_id, "left", "eye", (0, 0, 8, 8)))
-                for image in images
-            ],
-            "codecs": [asdict(CodecInfo(codec, "jpeg", "jpeg", {})) for codec in codecs],
-            "metrics": [
-                {"name": m, "variant": v, "unit": u, "higher_is_better": m == "psnr"}
-                for m, v, u in columns
-            ],
-            "unavailable": [asdict(lpips)],
-            "error_map": {"metric": "flip", "variant": FLIP[1], "unit": "", "max": 1.0},
-        }
+        record = new_record(
+            Suite(codecs=specs, **suite),
+            folder,
+            "",
+            images=tuple(images),
+            regions=tuple(Region(image.image_id, "left", "eye", (0, 0, 8, 8)) for image in images),
+            codecs=tuple(CodecInfo(codec, "jpeg", "jpeg", {}) for codec in codecs),
+            metrics=tuple(
+                MetricColumn(metric, variant, unit, metric == "psnr")
+                for metric, variant, unit in (PSNR, FLIP, LPIPS)
+            ),
+            unavailable=(Unavailable(*LPIPS[:2], REASON),),
+            error_map=ErrorMap(*FLIP, 1.0),
+        )
         create_run(folder, record)
         for place, image in enumerate(images):
             scores: list[Score] = []
             for codec, values in codecs.items():
                 whole = (image.image_id, codec, "whole", "whole")
                 scores.append(Score(*whole, *PSNR[:2], values["psnr"][place], PSNR[2]))
-                scores.append(Score(*whole, *columns[2][:2], None, ""))
+                scores.append(Score(*whole, *LPIPS[:2], None, ""))
                 flip = values.get("flip", values["psnr"])[place]
                 scores.append(Score(*whole, *FLIP[:2], flip, ""))
                 eye = values.get("eye", values["psnr"])[place]
                 scores.append(Score(image.image_id, codec, "left", "eye", *PSNR[:2], eye, PSNR[2]))
-            write_part(folder, image.image_id, scores, [])
-        finish_run(folder, record)
+            write_part(folder, image.image_id, scores, [], {})
+        finish_run(folder, record, parts_of(folder, record))
         return folder
 
     return write
@@ -127,7 +125,7 @@ def test_a_shipped_gate_ends_as_its_name_says(name: str, tmp_path: Path) -> None
     assert result.verdict == name
     assert result.exit_code == {"pass": 0, "fail": 1, "inconclusive": 3}[name]
     assert (out / "scores.parquet").is_file()
-    junit = result.to_junit()
+    junit = result.to_junit(list_gate(result))
     SCHEMA.validate(junit)
     suite = ET.fromstring(junit).find("testsuite")
     assert suite is not None
@@ -135,7 +133,7 @@ def test_a_shipped_gate_ends_as_its_name_says(name: str, tmp_path: Path) -> None
     assert (int(suite.attrib["failures"]) > 0) == (name == "fail")
     assert (int(suite.attrib["skipped"]) > 0) == (name == "inconclusive")
     assert f"ends with exit code {result.exit_code}." in (EXAMPLES / f"{name}.toml").read_text()
-    assert result.lines()[-1].startswith(f"Gate {name}.toml: {name} (")
+    assert list_gate(result)[-1].startswith(f"Gate {name}.toml: {name} (")
     json.dumps(result.to_dict(), allow_nan=False)
 
 
@@ -159,7 +157,7 @@ def test_rules_join_and_the_numbers_are_told(stored: Any, gate: Any) -> None:
     failed = gate(rule, "psnr eye: at least 34 dB", "psnr eye: at least 39 dB", runs=[run])
     assert [outcome.verdict for outcome in failed.outcomes] == ["pass", "inconclusive", "fail"]
     assert failed.summary == "Gate my_gate.toml: fail (1 pass, 1 fail, 1 inconclusive)"
-    header, *rows = failed.lines()[:4]
+    header, *rows = list_gate(failed)[:4]
     assert header.split() == ["verdict", "codec", "rule", "found", "from"]
     assert [row.split()[0] for row in rows] == ["pass", "inconclusive", "fail"]
 
@@ -223,7 +221,7 @@ def test_an_unavailable_metric_is_inconclusive_with_its_reason(stored: Any, gate
         ("flip: at most 3 dB", {}, "flip is in no unit, got 'dB'"),
         ("psnr >= 3", {}, "Cannot read the rule 'psnr >= 3'"),
         ("psnr: at least 3 dB", {"codec": "newer"}, "Unknown codec 'newer'. Did you mean new"),
-        ("psnr: at least 3 dB", {"base": "old"}, "Unknown key 'base'. Did you mean baseline"),
+        ("psnr: at least 3 dB", {"base": "old"}, "unknown field 'base'. Did you mean baseline"),
         ("psnr: at least 3 dB", {"baseline": "old", "codec": "old"}, "No codec is left to judge"),
         ("psnr: at least 3 dB", {"codec": 3}, "codec: input should be a valid string, got 3"),
         ("psnr: at least 3 dB", {"runs": []}, "must have either `runs`"),
@@ -242,9 +240,9 @@ def test_what_is_wrong_is_one_sentence(
 
 def test_a_name_that_two_variants_share_must_be_told_apart(stored: Any, gate: Any) -> None:
     folder = stored("a", TWO)
-    record = json.loads((folder / "run.json").read_text())
-    record["metrics"].append({**record["metrics"][0], "variant": "psnr/float"})
-    write_record(folder, record)
+    record = read_record(folder)
+    twin = replace(record.metrics[0], variant="psnr/float")
+    write_record(folder, replace(record, metrics=(*record.metrics, twin)))
     with pytest.raises(VaebenchError, match="Name one of psnr/float, psnr/rgb8"):
         gate("psnr: at least 3 dB", runs=[str(folder)])
     assert gate("psnr/rgb8: at least 3 dB", runs=[str(folder)]).verdict == "pass"
@@ -261,8 +259,7 @@ def test_runs_of_two_protocols_are_refused(stored: Any, gate: Any) -> None:
 
 def test_a_run_that_is_not_finished_is_refused(stored: Any, gate: Any) -> None:
     folder = stored("a", TWO)
-    record = json.loads((folder / "run.json").read_text())
-    write_record(folder, {**record, "finished": False})
+    write_record(folder, replace(read_record(folder), finished=False))
     with pytest.raises(RunFolderError, match="--resume"):
         gate("psnr: at least 3 dB", runs=[str(folder)])
 
@@ -273,7 +270,7 @@ def test_a_run_that_is_not_finished_is_refused(stored: Any, gate: Any) -> None:
         ('metrics = ["psnr"]\nspeed = {}', "suite.speed"),
         ('metrics = ["ssim"]', "Unknown metric 'psnr'"),
         ('metrics = ["psnrr"]', "Unknown metric 'psnrr'"),
-        ("sizes = 3", "sizes is not known"),
+        ("sizes = 3", "unknown field 'sizes'. Did you mean size"),
     ],
 )
 def test_a_suite_that_cannot_be_judged_is_refused_before_it_is_run(
@@ -307,7 +304,7 @@ def test_latency_is_what_an_ab_test_says(answer: str, verdict: str, stored: Any,
     assert (rule.stage, rule.size_px, rule.threshold) == ("decode", 1024, 0.03)
     told = result.to_dict()["rules"][0]["latency"]
     assert (told["verdict"], told["threshold"]) == (answer, 0.03)
-    assert "4 pairs" in result.lines()[1]
+    assert "4 pairs" in list_gate(result)[1]
 
 
 def test_a_side_that_cannot_be_timed_names_the_rule(stored: Any, gate: Any) -> None:

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 from skimage.color import lab2rgb
-from vaebench.bench.images.files.colour import to_8_bits, to_srgb
-from vaebench.bench.images.files.colour_deep import deep_srgb
+from vaebench.bench.images.files.colour import deep_srgb, to_8_bits, to_srgb
 
 # Red, green and blue of Display P3 as XYZ under D50 (Apple's profile).
 P3 = ((0.51512, 0.2412, -0.00105), (0.29198, 0.69225, 0.04189), (0.1571, 0.06657, 0.78407))

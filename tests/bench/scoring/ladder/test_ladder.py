@@ -18,6 +18,7 @@ from PIL import Image
 from skimage import data
 from torch import Tensor
 from vaebench.bench import codecs as codecs_module
+from vaebench.bench.cli.listing import list_ladder
 from vaebench.bench.codecs import open_codec
 from vaebench.bench.codecs.base import Family
 from vaebench.bench.errors import CodecError, ImageError, SuiteError
@@ -26,6 +27,8 @@ from vaebench.bench.scoring.ladder.climb import Frame
 from vaebench.bench.scoring.ladder.ladder import LADDER_COLUMNS, LadderResult, ladder
 from vaebench.bench.scoring.ladder.rungs import to_256_levels
 from vaebench.bench.suite import CodecSpec
+from vaebench.metrics import MetricError
+from vaebench.metrics.psnr import PSNR
 from vaebench.reports.plots.ladder import ladder_plot
 from vaebench.reports.plots.style import NothingToShowError
 
@@ -173,6 +176,34 @@ def test_a_precision_that_fails_is_left_out(broken: str, reason: str, flat: list
 
 
 @pytest.mark.usefixtures("darkening")
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (MetricError("Too dark for a PSNR."), "Too dark for a PSNR."),
+        (torch.OutOfMemoryError("no room"), "the device's memory ran out: no room"),
+    ],
+)
+def test_a_metric_that_refuses_a_reconstruction_is_a_reason_in_its_rung(
+    error: Exception, reason: str, flat: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compare = PSNR.compare
+
+    def refusing(self: PSNR, prepared: Any, reconstruction: Tensor, want_maps: bool) -> Any:
+        if float((prepared - reconstruction).mean()) > ERROR + ADDED["tiling"] - 0.001:
+            raise error
+        return compare(self, prepared, reconstruction, want_maps)
+
+    monkeypatch.setattr(PSNR, "compare", refusing)
+    spec = CodecSpec.parse("darkening")
+    result = ladder(spec, flat, metrics=["psnr", "mse"], generations=(1,))
+    alone = differences(result, "alone")
+    assert math.isnan(alone["tiling"])
+    assert note(result, "tiling") == reason
+    assert alone["sample"] == pytest.approx(decibels(ERROR + ADDED["sample"]), abs=2e-4)
+    assert differences(result, "alone", "mse")["tiling"] > 0
+
+
+@pytest.mark.usefixtures("darkening")
 def test_a_base_that_fails_is_an_error(flat: list[str]) -> None:
     with pytest.raises(CodecError, match="no layer runs in float32"):
         ladder(CodecSpec.parse("darkening:broken=float32"), flat, metrics=["psnr"])
@@ -285,10 +316,10 @@ def test_the_demonstration_checkpoint_step_by_step(faces: list[str]) -> None:
         "base", "sample", chosen, "8-bit latents", "tiling", "rounding",
         "1 round trip", "2 round trips",
     ]  # fmt: skip
-    text = result.markdown()
-    assert f"| base | {base:.3f} | {base:.3f} |" in text
-    assert f"| sample | {alone['sample']:+.3f} |" in text
-    lines = list(result.lines())
+    rows = result.rows()
+    assert ["base", f"{base:.3f}", f"{base:.3f}"] in rows
+    assert f"{alone['sample']:+.3f}" in next(row for row in rows if row[0] == "sample")[1]
+    lines = list_ladder(result)
     assert lines[0].startswith("Loss ladder of demo-f8c4 over 1 picture:")
     assert any(line.startswith("8-bit latents") for line in lines)
 
@@ -326,7 +357,7 @@ def test_a_picture_that_cannot_be_read_is_told(faces: list[str], tmp_path: Path)
     )
     assert result.n_images == 1
     assert [name for name, _ in result.skipped] == ["broken.png"]
-    assert any(line.startswith("skipped broken.png: ") for line in result.lines())
+    assert any(line.startswith("skipped broken.png: ") for line in result.notes())
     with pytest.raises(ImageError, match="No usable picture"):
         ladder(CodecSpec.parse("jpeg"), [str(tmp_path / "broken.png")], metrics=["psnr"])
 

@@ -17,6 +17,7 @@ from vaebench.bench.scoring.evaluate import evaluate
 from vaebench.bench.store.run import StoredRun, load_run
 from vaebench.bench.suite import Suite
 from vaebench.reports.render import SCRIPT_SOURCES, page_frame, render
+from vaebench.reports.viewer.viewed import viewed_run
 from vaebench.reports.viewer.viewer import SCRIPTS, STYLES, viewer_view, write_viewer_files
 
 PICTURE = "kodim23.png"
@@ -34,11 +35,11 @@ def write_page(run: StoredRun, *, single_file: bool = False) -> Path:
     sources = () if single_file else SCRIPT_SOURCES
     styles = ("report.css", *STYLES)
     frame = page_frame(run.folder, SCRIPTS, styles, single_file=single_file, beside=sources)
-    view = viewer_view(run, single_file=single_file)
+    view = viewer_view(viewed_run(run), single_file=single_file)
     path = run.folder / ("single.html" if single_file else "viewer.html")
     path.write_text(render("viewer_page.html.j2", {**frame, "viewer": view, "title": "viewer"}))
     if not single_file:
-        write_viewer_files(run)
+        write_viewer_files(viewed_run(run))
     return path
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from vaebench.bench.store.run import StoredRun
+from vaebench.reports.pages.made import Made
 from vaebench.reports.pages.run import write_html
 
 THREE = ("demo-f8c4-bfloat16", "demo-f8c16-bfloat16", "jpeg-q75")
@@ -31,7 +32,7 @@ def report(make_run: Any, spec: Any, codecs: tuple[str, ...]) -> StoredRun:
     spec.pixels = {"cat.png": spec.pixels["cat.png"]}
     spec.regions = spec.regions[:1]
     run = make_run(spec)
-    write_html(run, [], {}, [])
+    write_html(run, Made())
     return run
 
 

@@ -20,8 +20,9 @@ from vaebench.bench.errors import RunFolderError
 from vaebench.bench.store.run import StoredRun, load_run
 from vaebench.reports.render import SCRIPT_SOURCES, page_frame, render
 from vaebench.reports.viewer import viewer
-from vaebench.reports.viewer.facts import Facts, kept_pictures
+from vaebench.reports.viewer.notebook import inline_viewer
 from vaebench.reports.viewer.parts import latents_caption, latents_sheet, pixel_uri, thumbnail
+from vaebench.reports.viewer.viewed import kept_pictures, viewed_run
 
 PICTURE = "kodim23.png"
 NASTY_PICTURE = "<img src=x onerror=alert(1)>.png"
@@ -43,7 +44,7 @@ def write_page(run: StoredRun, *, single_file: bool) -> Path:
         single_file=single_file,
         beside=() if single_file else SCRIPT_SOURCES,
     )
-    view = viewer.viewer_view(run, single_file=single_file)
+    view = viewer.viewer_view(viewed_run(run), single_file=single_file)
     path = run.folder / "page.html"
     path.write_text(render("viewer_page.html.j2", {**frame, "viewer": view, "title": "v"}))
     return path
@@ -101,7 +102,7 @@ def test_damaged_latents_are_left_out(tmp_path: Path, content: bytes) -> None:
 
 
 def test_facts_name_the_files_that_were_kept(viewed: StoredRun) -> None:
-    key = Facts(viewed).keys[NASTY_PICTURE]
+    key = viewed_run(viewed).keys[NASTY_PICTURE]
     facts = part(viewed.folder / "viewer" / key / "facts.js")
     assert list(facts["sources"]) == ["reference", "codec-0", "errors-0", "codec-1", "errors-1"]
     assert "<" not in json.dumps(facts["sources"])
@@ -112,7 +113,7 @@ def test_facts_name_the_files_that_were_kept(viewed: StoredRun) -> None:
 
 def test_parts_are_made_once_and_stale_ones_go(make_run: Any, photo_spec: Any) -> None:
     run = make_run(photo_spec)
-    viewer.write_viewer_files(run)
+    viewer.write_viewer_files(viewed_run(run))
     folder = run.folder / "viewer"
     pixels = sorted(folder.glob("*/codec-*.js")) + sorted(folder.glob("*/thumbnail.jpg"))
     before = {path: path.stat().st_mtime_ns for path in pixels}
@@ -122,8 +123,8 @@ def test_parts_are_made_once_and_stale_ones_go(make_run: Any, photo_spec: Any) -
     stale.parent.mkdir()
     stale.write_text("")
     foreign.write_text("mine")
-    viewer.write_viewer_files(load_run(run.folder))
-    gone = folder / Facts(run).keys["cat.png"] / "codec-0.js"
+    viewer.write_viewer_files(viewed_run(load_run(run.folder)))
+    gone = folder / viewed_run(run).keys["cat.png"] / "codec-0.js"
     assert not gone.exists()
     assert not stale.parent.exists()
     assert foreign.exists()
@@ -136,16 +137,18 @@ def test_only_the_worst_pictures_have_pixels_where_they_would_be_too_many(
 ) -> None:
     monkeypatch.setattr(viewer, "PIXELS_BYTES", 1)
     run = make_run(photo_spec)
-    viewer.write_viewer_files(run)
+    viewer.write_viewer_files(viewed_run(run))
     order = kept_pictures(run)
-    facts = [part(run.folder / "viewer" / Facts(run).keys[name] / "facts.js") for name in order]
+    facts = [
+        part(run.folder / "viewer" / viewed_run(run).keys[name] / "facts.js") for name in order
+    ]
     assert [fact["hasPixels"] for fact in facts] == [True, False, False]
     assert facts[0]["patches"]
     assert not facts[1]["patches"]
     page = page_of(write_page(run, single_file=False), f"#picture={order[1]}&b=webp-q30")
     page.get_by_text("values were written for the worst pictures only").wait_for()
     page.wait_for_function("() => document.querySelector('#viewer-pane-b img').naturalWidth > 0")
-    view = viewer.viewer_view(run, single_file=True)
+    view = viewer.viewer_view(viewed_run(run), single_file=True)
     assert view is not None
     assert (view["count"], view["absent"]) == (1, 2)
 
@@ -155,8 +158,8 @@ def test_of_thousands_the_worst_alone_have_pixels(
 ) -> None:
     monkeypatch.setattr(viewer, "PIXELS_PICTURES", 2)
     run = make_run(photo_spec)
-    viewer.write_viewer_files(run)
-    keys = [Facts(run).keys[name] for name in kept_pictures(run)]
+    viewer.write_viewer_files(viewed_run(run))
+    keys = [viewed_run(run).keys[name] for name in kept_pictures(run)]
     counts = [len(list((run.folder / "viewer" / key).glob("codec-*.js"))) for key in keys]
     assert counts == [3, 3, 0]
     assert [item[1] for item in part(run.folder / "viewer" / "pictures.js")] == kept_pictures(run)
@@ -164,11 +167,11 @@ def test_of_thousands_the_worst_alone_have_pixels(
 
 def test_what_a_power_cut_emptied_is_made_again(make_run: Any, photo_spec: Any) -> None:
     run = make_run(photo_spec)
-    viewer.write_viewer_files(run)
-    emptied = run.folder / "viewer" / Facts(run).keys["cat.png"] / "codec-0.js"
+    viewer.write_viewer_files(viewed_run(run))
+    emptied = run.folder / "viewer" / viewed_run(run).keys["cat.png"] / "codec-0.js"
     before = emptied.read_bytes()
     emptied.write_bytes(b"")
-    viewer.write_viewer_files(run)
+    viewer.write_viewer_files(viewed_run(run))
     assert emptied.read_bytes() == before
     assert not list((run.folder / "viewer").rglob("*.tmp"))
 
@@ -176,11 +179,11 @@ def test_what_a_power_cut_emptied_is_made_again(make_run: Any, photo_spec: Any) 
 def test_a_run_without_pictures_has_no_viewer(make_run: Any, photo_spec: Any) -> None:
     photo_spec.keep = lambda image_id: False
     run = make_run(photo_spec)
-    assert viewer.viewer_view(run, single_file=False) is None
-    viewer.write_viewer_files(run)
+    assert viewer.viewer_view(viewed_run(run), single_file=False) is None
+    viewer.write_viewer_files(viewed_run(run))
     assert not (run.folder / "viewer").exists()
     with pytest.raises(RunFolderError, match="nothing of it was kept"):
-        run.show("cat")
+        inline_viewer(run, "cat")
 
 
 def test_the_leading_regions_picture_comes_first(make_run: Any, photo_spec: Any) -> None:
@@ -207,7 +210,7 @@ def test_pictures_are_listed_page_by_page(make_run: Any, spec_type: Any, page_of
     pixels = np.zeros((8, 8, 3), np.uint8)
     names = [f"{place:03}.png" for place in range(60)]
     run = make_run(spec_type(dict.fromkeys(names, pixels), codecs=("vae",)))
-    viewer.write_viewer_files(run)
+    viewer.write_viewer_files(viewed_run(run))
     page = page_of(write_page(run, single_file=False))
     listed = page.get_by_role("list", name="Pictures, the worst first").get_by_role("link")
     page.get_by_text("1–48 of 60").wait_for()
@@ -220,7 +223,7 @@ def test_pictures_are_listed_page_by_page(make_run: Any, spec_type: Any, page_of
 
 
 def test_a_notebook_shows_one_picture(viewed: StoredRun, page_of: Opens, tmp_path: Path) -> None:
-    shown = viewed.show("kodim23")
+    shown = inline_viewer(viewed, "kodim23")
     markup = shown._repr_html_()
     assert markup.startswith("<iframe ")
     assert NASTY_PICTURE not in html.unescape(markup)
@@ -239,7 +242,7 @@ def test_a_notebook_is_told_what_a_name_may_be(make_run: Any, spec_type: Any) ->
     pixels = np.zeros((16, 16, 3), np.uint8)
     run = make_run(spec_type({"a/x.png": pixels, "b/x.png": pixels, "y.png": pixels}))
     with pytest.raises(RunFolderError, match=r"may be a/x\.png or b/x\.png"):
-        run.show("x")
+        inline_viewer(run, "x")
     with pytest.raises(RunFolderError, match="Unknown picture 'yy'"):
-        run.show("yy")
-    assert run.show("a/x").title == "a/x.png, tiny"
+        inline_viewer(run, "yy")
+    assert inline_viewer(run, "a/x").title == "a/x.png, tiny"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from vaebench.bench.cli.rate_listing import list_rd
+from vaebench.bench.cli.listing import list_rd
 from vaebench.bench.rate.store import StoredRd
 
 

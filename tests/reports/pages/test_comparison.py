@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from vaebench.bench.errors import RunFolderError
 from vaebench.reports.pages.comparison import write_comparison_html
+from vaebench.reports.pages.made import Made
 from vaebench.reports.pictures.comparison import error_top
-from vaebench.reports.write_comparison import write_comparison_report
+from vaebench.reports.write import write_comparison_report
 
 NASTY_CODEC = "<b>bold & co</b>"
 NASTY_PICTURE = "<img src=x onerror=alert(1)>.png"
@@ -65,7 +66,7 @@ def test_another_protocol_stands_apart_under_a_notice(
     )
     small = other_run(run, "small", size=64, fit="crop")
     comparison = compare_runs([run, small], allow_mismatch=True, quoted=quoted)
-    page = read_page(write_comparison_html(comparison, [], {}, []))
+    page = read_page(write_comparison_html(comparison, Made()))
     assert "Some codecs stand apart" in page.text
     assert "64 px by crop" in page.text
     assert "small/vae" not in set(comparison.table["codec"])
@@ -125,7 +126,7 @@ def test_pictures_that_were_not_kept_say_so(
     scale = {"metric": "flip", "variant": "flip/x", "max": 1.0, "signed_max": 0.3}
     comparison = make_comparison([make_row()], changed=[entry], images=[image], map=scale)
     (comparison.folder / entry["pictures"]["codec"]).unlink()
-    page = read_page(write_comparison_html(comparison, [], {}, []))
+    page = read_page(write_comparison_html(comparison, Made()))
     assert page.text.count("not kept") == 2
     assert "Nothing changed for the worse." in page.text
     # The grey level of codec_map (95), rounded up to two digits of 255 for 1.
@@ -136,7 +137,7 @@ def test_without_error_maps_the_page_says_why(
     make_comparison: Any, make_row: Any, read_page: Any
 ) -> None:
     comparison = make_comparison([make_row()])
-    page = read_page(write_comparison_html(comparison, [], {}, []))
+    page = read_page(write_comparison_html(comparison, Made()))
     assert "No patches: no error maps were kept" in page.text
     assert error_top(comparison) is None
 
@@ -172,6 +173,6 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(
 
 
 def test_the_report_loads_no_torch() -> None:
-    code = "import sys, vaebench.reports.write_comparison; print('torch' in sys.modules)"
+    code = "import sys, vaebench.reports.write; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False"]

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
-from vaebench.reports.plots import NothingToShowError
+from vaebench.reports.plots import COMPARISON_PLOTS, NothingToShowError
+from vaebench.reports.plots.comparison_differences import BETTER_COLOUR, WORSE_COLOUR
 from vaebench.reports.plots.comparison_heat import NO_MARGIN_COLOUR
-from vaebench.reports.plots.comparison_panels import BETTER_COLOUR, WORSE_COLOUR
-from vaebench.reports.write_comparison import COMPARISON_PLOTS
 
 PSNR = [(30.0, 31.0), (30.0, 29.5), (30.0, 32.0), (30.0, 30.0)]
 LPIPS = [(0.1, 0.05), (0.1, 0.3), (0.1, 0.2)]

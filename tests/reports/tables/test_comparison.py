@@ -7,12 +7,8 @@ import io
 import math
 from typing import Any
 
-from vaebench.reports.tables.comparison import (
-    COMPARISON_TABLES,
-    comparison_sections,
-    comparison_table,
-)
-from vaebench.reports.tables.comparison_writers import to_csv, to_latex, to_markdown
+from vaebench.reports.tables.comparison import comparison_tables
+from vaebench.reports.tables.writers import Table, to_csv, to_latex, to_markdown
 
 QUOTED = {
     "name": "SDXL_VAE",
@@ -22,6 +18,10 @@ QUOTED = {
     "protocol": "256 px by crop | COCO",
     "source": "table 3",
 }
+
+
+def tables(comparison: Any) -> dict[str, Table]:
+    return {table.name: table for table in comparison_tables(comparison)}
 
 
 def read_csv(text: str) -> list[dict[str, str]]:
@@ -35,7 +35,7 @@ def test_markdown_is_this(make_comparison: Any, make_row: Any) -> None:
         make_row("lpips/alex-0.1", "eye", baseline_mean=0.1, codec_mean=0.1004, p_holm=1.0, **same),
     ]
     rows[1] |= {"n_images": 5, "note": "fewer than 6 pictures: Student's interval"}
-    assert to_markdown(comparison_sections(make_comparison(rows, quoted=[QUOTED]))) == (
+    assert to_markdown(tables(make_comparison(rows, quoted=[QUOTED]))["comparison"]) == (
         "### after against before\n\n"
         "| region | metric | pictures | baseline | codec | difference | 95 % interval | p (Holm) "
         "| won | detectable | verdict |\n"
@@ -57,7 +57,7 @@ def test_csv_has_every_digit_and_says_what_is_unavailable(
 ) -> None:
     third = 1 / 3
     rows = [make_row(mean_diff=third), make_row("mae/rgb8", mean_diff=None, ci_low=math.nan)]
-    found = read_csv(to_csv(comparison_table(make_comparison(rows, quoted=[QUOTED]))))
+    found = read_csv(to_csv(tables(make_comparison(rows, quoted=[QUOTED]))["comparison"]))
     assert float(found[0]["mean_diff"]) == third
     assert found[0]["n_images"] == "24"
     assert (found[1]["mean_diff"], found[1]["ci_low"]) == ("unavailable", "unavailable")
@@ -74,7 +74,7 @@ def test_csv_has_every_digit_and_says_what_is_unavailable(
 
 def test_latex_takes_any_name_as_text(make_comparison: Any, make_row: Any) -> None:
     rows = [make_row(codec="50%_$x$ & {y}", region="[eye]")]
-    text = to_latex("made_up", comparison_sections(make_comparison(rows)))
+    text = to_latex(tables(make_comparison(rows, name="made_up"))["comparison"])
     assert r"\caption{made\_up: 50\%\_\$x\$ \& \{y\} against before}" in text
     # A row that began with a bracket would be an argument of the rule above it.
     assert "\n{[eye]} & psnr/rgb8, dB & 24 &" in text
@@ -100,8 +100,7 @@ def test_the_other_tables(make_comparison: Any, make_row: Any, make_values: Any)
         mismatches=[mismatch],
     )
     texts = {
-        name: (to_csv(table(comparison)), to_markdown(sections(comparison)))
-        for name, (table, sections) in COMPARISON_TABLES.items()
+        name: (to_csv(table), to_markdown(table)) for name, table in tables(comparison).items()
     }
     assert [row["difference"] for row in read_csv(texts["per_image"][0])] == ["1.0", "0.0", "inf"]
     assert "| p2.png | 30.00 | inf | +inf |" in texts["per_image"][1]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -165,30 +164,3 @@ def make_rd(tmp_path: Path) -> Callable[..., StoredRd]:
         return load_rd(folder)
 
     return made
-
-
-class Page(HTMLParser):
-    """What a page says and names."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.source = path.read_text(encoding="utf-8")
-        self.words: list[str] = []
-        self.references: list[str] = []
-        self.tags: list[str] = []
-        self.feed(self.source)
-        self.text = " ".join(" ".join(self.words).split())
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.references += [value or "" for name, value in attrs if name in ("src", "href")]
-
-    def handle_data(self, data: str) -> None:
-        if not self.tags or self.tags[-1] != "style":
-            self.words.append(data)
-
-
-@pytest.fixture
-def read_rd_page() -> Callable[[Path], Page]:
-    """Return what reads a page."""
-    return Page
