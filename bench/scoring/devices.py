@@ -1,4 +1,4 @@
-"""From a device to the host without waiting; the computer's memory running out told as a GPU's is."""
+"""From a device to the host without waiting; either memory running out told in one way."""
 
 from __future__ import annotations
 

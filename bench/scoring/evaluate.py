@@ -26,9 +26,9 @@ from ..store.run import StoredRun, create_run, finish_run, load_run
 from ..suite import Suite
 from .batches import CodecBatch, Found, keep_seen, no_memory, run_codec, write_parts
 from .decoded import Decoded
+from .devices import memory_told
 from .latent_health import finish_latents
 from .measure import References, prepare_references
-from .devices import memory_told
 from .pipeline import ReadAhead, WriteBehind, file_threads
 from .plan import (
     Plan,

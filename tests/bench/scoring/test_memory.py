@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 from vaebench.bench.codecs.classical import FileCodec
-from vaebench.bench.scoring.evaluate import MemoryWarning, evaluate
 from vaebench.bench.scoring.devices import memory_told
+from vaebench.bench.scoring.evaluate import MemoryWarning, evaluate
 from vaebench.bench.suite import Suite
 from vaebench.metrics.psnr import PSNR
 

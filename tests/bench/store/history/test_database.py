@@ -147,7 +147,7 @@ def test_a_history_takes_no_value_that_is_none(tmp_path: Path, column: str, valu
     opened(str(path)).add({ROW.fingerprint: {}}, [ROW])
     with (
         contextlib.closing(sqlite3.connect(path)) as connection,
-        pytest.raises(sqlite3.DatabaseError, match="CHECK|malformed JSON"),
+        pytest.raises(sqlite3.DatabaseError, match=r"CHECK|malformed JSON"),
     ):
         connection.execute(f"UPDATE measurements SET {column} = ?", (value,))
 
