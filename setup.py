@@ -6,7 +6,7 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 ROOMS = [pattern for room in ("bench", "metrics", "reports") for pattern in (room, f"{room}.*")]
-FOUND = find_packages(include=ROOMS, exclude=["bench.codecs.demo.training"])
+FOUND = find_packages(include=ROOMS)
 
 
 class FreshBuild(build_py):

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from crops import CropSource, picture_paths
 from diffusers import AutoencoderKL
+from linear_start import start_linear
 from PIL import Image
-from vaebench.bench.codecs.demo.training.crops import CropSource, picture_paths
-from vaebench.bench.codecs.demo.training.linear_start import start_linear
-from vaebench.bench.codecs.demo.training.train import (
+from train import (
     Recipe,
     Trainer,
     export,

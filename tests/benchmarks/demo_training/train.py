@@ -1,6 +1,6 @@
 """Train a demonstration AutoencoderKL, on the CPU or on CUDA.
 
-    python -m vaebench.bench.codecs.demo.training.train --latent-channels 4 --data PICTURES \
+    python tests/benchmarks/demo_training/train.py --latent-channels 4 --data PICTURES \
         --state STATE --out CHECKPOINT --minutes 90
 
 The same command goes on where a killed run stopped. `--export-only` writes the checkpoint from
@@ -23,11 +23,10 @@ from typing import Any
 import diffusers
 import numpy as np
 import torch
+from crops import CropSource, picture_paths, read_picture
+from linear_start import AutoencoderKL, start_linear
 from rich.progress import Progress
 from torch import nn
-
-from .crops import CropSource, picture_paths, read_picture
-from .linear_start import AutoencoderKL, start_linear
 
 Clock = Callable[[], float]
 SCALING_STRIDE = 4

@@ -1,1 +1,0 @@
-"""How the demonstration checkpoints were trained; not part of the wheel."""
