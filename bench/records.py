@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,6 +17,11 @@ REFERENCE = "reference"
 
 RATES = ("bpp", "elements_ratio", "stored_bits_ratio")
 """The metrics that say what a picture costs; which way is better is the reader's choice."""
+
+Stage = Literal["encode", "decode", "roundtrip"]
+"""What of a codec is timed."""
+
+STAGES: tuple[Stage, ...] = get_args(Stage)
 
 Settings = Mapping[str, str | int | float | bool]
 

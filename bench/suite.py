@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from .errors import Place, SuiteError, reason_of
-from .records import REFERENCE
+from .records import REFERENCE, STAGES, Stage
 
 Setting = str | int | float | bool
 
@@ -147,7 +147,6 @@ def _as_codec(value: Any) -> Any:
 
 
 Dtype = Literal["float16", "bfloat16", "float32"]
-Stage = Literal["encode", "decode", "roundtrip"]
 Mode = Literal["eager", "channels_last", "compile", "channels_last+compile"]
 
 
@@ -164,7 +163,7 @@ class Speed(BaseModel):
     sizes: list[Annotated[int, Field(ge=8, le=16384)]] = Field(default=[512], min_length=1)
     batches: list[Annotated[int, Field(ge=1, le=4096)]] = Field(default=[1], min_length=1)
     dtypes: list[Dtype] = []
-    stages: list[Stage] = Field(default=["encode", "decode", "roundtrip"], min_length=1)
+    stages: list[Stage] = Field(default=list(STAGES), min_length=1)
     modes: list[Mode] = Field(default=["eager"], min_length=1)
     samples: int = Field(default=50, ge=10, le=100_000)
     max_s: float = Field(default=10.0, gt=0)

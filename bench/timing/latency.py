@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..codecs.base import Codec
 from ..errors import SuiteError, unknown_name
-from ..records import Encoded
+from ..records import STAGES, Encoded
 from .timers import Sample, Timer, Work
 
 
@@ -112,7 +112,7 @@ def stage_work(codec: Codec, stage: str, pixels: Tensor) -> Work:
     if stage == "roundtrip":
         return roundtrip
     if stage != "decode":
-        raise SuiteError(unknown_name("stage", stage, ("encode", "decode", "roundtrip")))
+        raise SuiteError(unknown_name("stage", stage, STAGES))
     # A compiled encoder's graph is not made here, or it would be missing in encode's first call.
     with torch.compiler.set_stance("force_eager"):
         encoded = encode()

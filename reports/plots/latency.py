@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ...bench.records import Timing
+from ...bench.records import STAGES, Timing
 from ...bench.store.run import StoredRun
 from ..tables.reading import milliseconds
-from ..tables.timings import STAGES, devices_of, size_text
+from ..tables.timings import devices_of, size_text
 from .lines import Line, cells_or_reason, line_of, lines_of, on_device, shared_text, stem_of
 from .panels import BY_BATCH, BY_SIZE, Quantity, draw_sweep
 from .style import FAINT, INK, NothingToShowError, Plot, grid_of, legend_above, styled
@@ -161,8 +161,7 @@ def _draw_bars(axis: Axes, lines: dict[Line, dict[str, Timing]], labels: dict[Li
     widest = 0.0
     for place, stages in enumerate(lines.values()):
         encode, decode, roundtrip = (
-            p50_ms(stages[stage]) if stage in stages else None
-            for stage in ("encode", "decode", "roundtrip")
+            p50_ms(stages[stage]) if stage in stages else None for stage in STAGES
         )
         start = 0.0
         for name, value, colour in (

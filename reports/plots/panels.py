@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ...bench.records import Timing
+from ...bench.records import STAGES, Timing
 from ...bench.store.run import StoredRun
-from ..tables.timings import NEVER_SETTLED, STAGES, devices_of, remarks
+from ..tables.timings import NEVER_SETTLED, devices_of, remarks
 from .lines import (
     Line,
     cells_or_reason,

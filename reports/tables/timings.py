@@ -19,7 +19,6 @@ from .columns import NOT_APPLICABLE
 from .reading import Section, byte_count, listed, milliseconds, share, significant
 
 CPU = "CPU"
-STAGES = ("encode", "decode", "roundtrip")
 
 _WHOLE_NUMBERS = (
     "batch",

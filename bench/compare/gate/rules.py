@@ -10,19 +10,17 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, Literal, get_args
+from typing import Final, Literal
 
 import numpy as np
 
 from ...errors import SuiteError
-from ...records import WHOLE
-from ...suite import Stage
+from ...records import STAGES, WHOLE
 from ..statistics import compare_pairs
 
 Verdict = Literal["pass", "fail", "inconclusive"]
 Condition = Literal["not worse by more than", "at least", "at most"]
 
-STAGES: Final[tuple[str, ...]] = get_args(Stage)
 
 _FORMS: Final = (
     "METRIC [REGION]: not worse by more than NUMBER [UNIT]",

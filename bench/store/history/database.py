@@ -207,7 +207,7 @@ class History:
             pd.to_datetime(frame["created"], format="ISO8601", utc=True)
         except (ValueError, TypeError) as error:
             raise self._damaged(first_line(error)) from error
-        if frame["_known"].isna().any():
+        if None in frame["_known"].tolist():
             raise self._damaged("measurements lack their environment")
         return frame.drop(columns=["_known", "_id", "_age"])
 
