@@ -47,7 +47,8 @@ def imported(*patterns: str) -> set[str]:
         for name in modules(path)
     }
     known = packages_distributions()
-    foreign = names - set(sys.stdlib_module_names) - {"vaebench"}
+    ours = {"vaebench", *(path.stem for path in ROOT.glob("tests/**/*.py"))}
+    foreign = names - set(sys.stdlib_module_names) - ours
     return {normal(known.get(name, [name])[0]) for name in foreign}
 
 

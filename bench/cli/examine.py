@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import importlib
-import importlib.metadata
 import importlib.util
 import os
 import platform
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import HistoryError, VaebenchError
-from ..store.environment import git_revision, read_environment
+from ..store.environment import git_revision, read_environment, version_of
 
 NEEDED_BYTES = 200_000_000
 """What a plain run writes, several times over."""
@@ -108,24 +107,17 @@ def impersonal(text: str) -> str:
 
 def _versions() -> Iterator[Finding]:
     git = git_revision(Path(__file__).resolve().parents[2])
-    version = _version("vaebench") or "not installed"
+    version = version_of("vaebench") or "not installed"
     yield Finding("vaebench", f"{version} (git {git})" if git else version)
     yield Finding("python", f"{platform.python_version()} on {platform.platform(terse=True)}")
     for name in _NEEDED:
-        version = _version(name)
+        version = version_of(name)
         problem = None if version else f"it is not installed; run pip install {name}"
         if version is not None:
             problem = _import_problem(_MODULES.get(name, name))
         yield Finding(name, version or "absent", problem, True)
     for name in _HELPFUL:
-        yield Finding(name, _version(name) or "absent")
-
-
-def _version(distribution: str) -> str | None:
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return None
+        yield Finding(name, version_of(name) or "absent")
 
 
 def _import_problem(module: str) -> str | None:

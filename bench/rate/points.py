@@ -6,7 +6,6 @@ A file has a checksum, so that a damaged point is measured again.
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from typing import Any
 
 from ..errors import RunFolderError
 from ..records import CodecInfo, ImageRef
+from ..store.environment import version_of
 from ..store.sealed import opened, read_json, write_sealed
 
 _PACKAGES = (
@@ -54,12 +54,8 @@ def read_versions(device: str) -> dict[str, str]:
     """Return everything beside codec and picture that a point depends on: library versions."""
     from PIL import features
 
-    versions = {"device": device}
-    for package in _PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
+    found = {package: version_of(package) for package in _PACKAGES}
+    versions = {"device": device} | {name: version for name, version in found.items() if version}
     coders = {name: features.version(name) for name in _PILLOW_CODERS}
     return versions | {f"pillow {name}": version for name, version in coders.items() if version}
 
