@@ -1,4 +1,4 @@
-"""Mutation testing of metrics/ and bench/regression.py: which changes of the code do tests notice?
+"""Mutation testing of metrics/ and bench/timing/regression.py: which changes of the code do tests notice?
 
     OMP_NUM_THREADS=1 python tests/benchmarks/mutation.py --state FOLDER [--only flip] [--again]
 
@@ -41,7 +41,7 @@ import pytest
 from mutation_mutants import Mutant, mutants_of
 
 ROOT = Path(__file__).resolve().parents[2]
-FILES = [*sorted((ROOT / "metrics").glob("*.py")), ROOT / "bench" / "regression.py"]
+FILES = [*sorted((ROOT / "metrics").glob("*.py")), ROOT / "bench" / "timing" / "regression.py"]
 
 MORE_TESTS = {
     "__init__": ["table"],
