@@ -1,4 +1,4 @@
-"""Mutation testing of metrics/ and bench/timing/regression.py: which changes of the code do tests notice?
+"""Mutation testing of metrics/ and bench/timing/regression.py: which changes do tests notice?
 
     OMP_NUM_THREADS=1 python tests/benchmarks/mutation.py --state FOLDER [--only flip] [--again]
 
@@ -85,7 +85,7 @@ KILLED = {"killed", "timeout", "crash"}
 def tests_of(file: str) -> list[str]:
     stem = Path(file).stem
     if file.startswith("bench/"):
-        return [str(path) for path in sorted((ROOT / "tests/bench").glob(f"test_{stem}*.py"))]
+        return [str(path) for path in sorted((ROOT / "tests/bench").rglob(f"test_{stem}*.py"))]
     names = [stem, *MORE_TESTS.get(stem, [])]
     paths = [ROOT / f"tests/metrics/test_{name}.py" for name in names]
     return [str(path) for path in paths if path.is_file()]
@@ -200,7 +200,7 @@ def outcome(mutant: Mutant, seconds: dict[str, float], state: Path) -> tuple[str
     """Run the tests of a mutant's file on it."""
     path = ROOT / mutant.file
     stem = () if path.stem == "__init__" else (path.stem,)
-    name = ".".join(["vaebench", path.parent.name, *stem])
+    name = ".".join(["vaebench", *path.parent.relative_to(ROOT).parts, *stem])
 
     def task() -> int:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
