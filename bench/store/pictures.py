@@ -22,11 +22,6 @@ WORST_KEPT = 4
 """`--keep worst` keeps this many of each codec's worst pictures."""
 
 
-def to_uint8(pixels: Tensor) -> np.ndarray:
-    """Return float [3, H, W] in [0, 1] as uint8 [H, W, 3], rounded."""
-    return (pixels * 255).round().byte().permute(1, 2, 0).cpu().numpy()
-
-
 def keep_picture(folder: Path, codec: str, image_id: str, pixels: np.ndarray) -> None:
     """Write the uint8 [H, W, 3] reconstruction (or reference) as PNG."""
     write_atomic(picture_path(folder, "reconstructions", codec, image_id), encode_png(pixels))

@@ -201,8 +201,9 @@ Made by
 
     {command}
 
-with the functions that `compare` uses (`bench/compare/statistics.py`): BCa intervals of {resamples} resamples
-(seed 0), widened by the row's own resampled t; Wilcoxon's p, corrected by Holm over the family.
+with the functions that `compare` uses (`bench/compare/statistics.py`): BCa intervals of {resamples}
+resamples (seed 0), widened by the row's own resampled t; Wilcoxon's p, corrected by Holm over the
+family.
 Standard errors are those of the simulation.
 
 ## Coverage
