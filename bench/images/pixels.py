@@ -11,7 +11,7 @@ from PIL import Image, ImageColor
 
 from ..errors import ImageError
 from ..records import ImageRef
-from .files.colour import to_8_bits, to_srgb
+from .files.colour import samples_to_srgb, to_8_bits
 from .files.decode import read_samples
 from .files.modes import row_blocks
 
@@ -28,8 +28,8 @@ class Pixels(NamedTuple):
 def read_pixels(ref: ImageRef | str | Path, background: str = "#ffffff") -> Pixels:
     """Read a picture's first frame as upright 8-bit sRGB, alpha composited on `background`.
 
-    Colour is converted as `to_srgb` states; samples of more than 8 bits are rounded to 8 once,
-    after colour and alpha where these allow it.
+    Colour is converted as `samples_to_srgb` states; samples of more than 8 bits are rounded to 8
+    once, after colour and alpha where these allow it.
 
     Raises: ImageError with the reason for a file that is broken, cut short or too large.
     """
@@ -37,7 +37,7 @@ def read_pixels(ref: ImageRef | str | Path, background: str = "#ffffff") -> Pixe
     backdrop = background_rgb(background)
     samples = read_samples(path)
     try:
-        converted = to_srgb(samples.colour, samples.space, samples.profile)
+        converted = samples_to_srgb(samples)
     except ValueError as error:
         raise ImageError(f"Cannot read {path.name}: {error}.") from error
     notes = [*samples.notes, *converted.notes]

@@ -19,7 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from .modes import Space, row_blocks
+from .code_points import TRANSFERS, Curve, matrix_to_srgb, srgb_curve
+from .modes import Samples, Space, row_blocks
+from .told import Told
 
 _MODES: dict[Space, str] = {"gray": "L", "rgb": "RGB", "cmyk": "CMYK", "lab": "LAB"}
 _PROFILE_SPACES: dict[Space, str] = {"gray": "GRAY", "rgb": "RGB", "cmyk": "CMYK", "lab": "Lab"}
@@ -31,6 +33,54 @@ class Converted:
 
     rgb: NDArray[Any]
     notes: tuple[str, ...]
+
+
+_FIRST_LEVEL = 4
+"""Told by numbers, colours of 8 bits whose first level above black is a higher one of sRGB's are
+refused: so little is left of the shadows that the picture is another."""
+
+
+def samples_to_srgb(samples: Samples) -> Converted:
+    """Convert a decoded frame to sRGB by what its file says of its colours.
+
+    Raises: ValueError, its message the reason, where a transfer function has no exact way there.
+    """
+    told, space = samples.told, samples.space
+    if told.profile is not None or told.is_srgb or space in ("cmyk", "lab"):
+        converted = to_srgb(samples.colour, space, told.profile)
+        return Converted(converted.rgb, told.notes + converted.notes)
+    curves = told.transfer.curves
+    name, teller = told.transfer.name, f"as {told.by} tells"
+    if not curves:
+        raise ValueError(_no_way(name, teller))
+    if samples.colour.dtype == np.uint8:
+        first = max(float(srgb_curve(curve(np.array([1 / 255])))[0]) * 255 for curve in curves)
+        if first > _FIRST_LEVEL:
+            raise ValueError(_no_way(f"{name}, read at 8 bits", teller))
+    rgb = _by_numbers(samples.colour, told)
+    if rgb is None:
+        return Converted(to_srgb(samples.colour, space, None).rgb, told.notes)
+    return Converted(rgb, (*told.notes, f"{told.name} converted to sRGB"))
+
+
+def _no_way(what: str, how: str) -> str:
+    return (
+        f"its levels are {what}, {how}, which cannot be converted to 8-bit sRGB exactly: save it "
+        "as sRGB"
+    )
+
+
+def _by_numbers(colour: NDArray[Any], told: Told) -> NDArray[np.uint16] | None:
+    """Convert grey or RGB to uint16 sRGB [H, W, 3]; None where no colour moves by 2 of 255."""
+    is_grey = colour.shape[-1] == 1
+    level = np.arange(65536) / 65535
+    chosen: list[Curve] = list(told.transfer.curves)[: 1 if is_grey else 3]
+    curves = [np.asarray(curve(level), np.float32) for curve in chosen]
+    curves *= 1 if is_grey or len(curves) == 3 else 3
+    matrix = np.eye(3) if is_grey else matrix_to_srgb(told.primaries)
+    probe = _probe("gray" if is_grey else "rgb")
+    moved = to_8_bits(_by_curves(probe, curves, matrix)).astype(int) - probe
+    return None if np.abs(moved).max() <= 1 else _by_curves(colour, curves, matrix)
 
 
 def to_srgb(colour: NDArray[Any], space: Space, profile: bytes | None) -> Converted:
@@ -85,10 +135,25 @@ def _open_profile(
     except (OSError, ImageCms.PyCMSError):
         notes.append("broken ICC profile ignored")
         return None
+    _refuse_brightness(profile)
     if found != _PROFILE_SPACES[space]:
         notes.append(f"ICC profile for {found} ignored: the picture is {_PROFILE_SPACES[space]}")
         return None
     return opened
+
+
+def _refuse_brightness(profile: bytes) -> None:
+    """Refuse a profile that calls its levels PQ or HLG: what it has besides is a rendering of them.
+
+    Source: ICC.1:2022, 9.2.17 cicpTag. Raises: ValueError, its message the reason.
+    """
+    try:
+        tag = _tags(profile).get(b"cicp", b"")
+    except struct.error:
+        return
+    transfer = TRANSFERS.get(tag[9]) if len(tag) >= 12 else None
+    if transfer is not None and not transfer.curves:
+        raise ValueError(_no_way(transfer.name, "as its ICC profile tells"))
 
 
 def _name(source: ImageCms.ImageCmsProfile, space: Space) -> str:
@@ -134,17 +199,19 @@ def _apply(
 
 def _is_srgb(transform: ImageCms.ImageCmsTransform, space: Space) -> bool:
     """Whether a profile leaves a lattice of colours and the grey axis where they are."""
-    ramp = np.arange(256, dtype=np.uint8)
-    if space == "gray":
-        probe = ramp[None, :, None]
-        expected = np.repeat(probe, 3, axis=-1)
-    else:
-        steps = np.linspace(0, 255, 9).round().astype(np.uint8)
-        lattice = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(1, -1, 3)
-        probe = np.concatenate([lattice, np.repeat(ramp[None, :, None], 3, axis=-1)], axis=1)
-        expected = probe
-    moved = np.abs(_apply(transform, probe, space).astype(int) - expected.astype(int))
+    probe = _probe(space)
+    moved = np.abs(_apply(transform, probe, space).astype(int) - probe)
     return int(moved.max()) <= 1
+
+
+def _probe(space: Space) -> NDArray[np.uint8]:
+    """Return every grey and, of RGB, a lattice of colours, uint8 [1, n, 1 or 3]."""
+    ramp = np.arange(256, dtype=np.uint8)[None, :, None]
+    if space == "gray":
+        return ramp
+    steps = np.linspace(0, 255, 9).round().astype(np.uint8)
+    lattice = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(1, -1, 3)
+    return np.concatenate([lattice, np.repeat(ramp, 3, axis=-1)], axis=1)
 
 
 def deep_srgb(colour: NDArray[np.uint16], profile: bytes) -> NDArray[np.uint16] | None:
@@ -160,14 +227,21 @@ def deep_srgb(colour: NDArray[np.uint16], profile: bytes) -> NDArray[np.uint16] 
         # Single precision is a hundredth of a 16-bit level, and several times as fast.
         curves = [_curve(tags[f"{channel}TRC".encode()]).astype(np.float32) for channel in channels]
         to_srgb = np.eye(3) if channels == "k" else _srgb_matrix() @ _matrix(tags)
-        matrix = to_srgb.T.astype(np.float32)
     except (KeyError, ValueError, ZeroDivisionError, struct.error):
         return None
+    return _by_curves(colour, curves, to_srgb)
+
+
+def _by_curves(
+    colour: NDArray[Any], curves: list[NDArray[np.float32]], matrix: NDArray[np.float64]
+) -> NDArray[np.uint16]:
+    """Convert grey or RGB by the light of each 16-bit level and a matrix, to uint16 [H, W, 3]."""
     rgb = np.empty((*colour.shape[:2], 3), np.uint16)
+    levels = [curve[::257] if colour.dtype == np.uint8 else curve for curve in curves]
     for rows in row_blocks(len(rgb)):
-        light = np.stack([curve[colour[rows, :, i]] for i, curve in enumerate(curves)], axis=-1)
-        linear = np.broadcast_to(light, (*light.shape[:2], 3)) @ matrix
-        rgb[rows] = np.rint(_srgb_curve(np.clip(linear, 0, 1)) * 65535)
+        light = np.stack([level[colour[rows, :, i]] for i, level in enumerate(levels)], axis=-1)
+        linear = np.broadcast_to(light, (*light.shape[:2], 3)) @ matrix.T.astype(np.float32)
+        rgb[rows] = np.rint(srgb_curve(np.clip(linear, 0, 1)) * 65535)
     return rgb
 
 
@@ -219,7 +293,3 @@ def _parametric(tag: bytes, level: NDArray[np.float64]) -> NDArray[np.float64]:
         c, d, e, f = 0.0, -b / a, c, c
     power = np.maximum(a * level + b, 0) ** g + e
     return np.where(level >= d, power, c * level + f)
-
-
-def _srgb_curve(linear: NDArray[Any]) -> NDArray[Any]:
-    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)

@@ -30,6 +30,7 @@ from .modes import Samples, to_samples
 from .png import SoundPNG, check_png, still_png
 from .pnm import pnm_samples
 from .tiff import check_strips
+from .told import colours_of
 
 Source = Path | bytes
 
@@ -85,14 +86,14 @@ def _decode(source: Source, path: Path) -> Samples:
             check_strips(path, image)
         samples = to_samples(image, raw_modes, lambda mode: _reread(source, mode), path.name)
         turned = _orientation(image) if stored is None else stored
-        profile = image.info.get("icc_profile") or None
-        notes = [*samples.notes, *_frame_note(image, source), *_gamma_note(image, profile)]
+        told = colours_of(image, path)
+        notes = [*samples.notes, *_frame_note(image, source)]
     if turned is None:
         notes.append("broken EXIF ignored")
     elif turned != 1:
         notes.append(f"EXIF orientation {turned} applied")
     orientation = 1 if is_tiff or turned is None else turned
-    return replace(samples, profile=profile, orientation=orientation, notes=tuple(notes))
+    return replace(samples, told=told, orientation=orientation, notes=tuple(notes))
 
 
 @contextmanager
@@ -192,13 +193,6 @@ def _frame_note(image: Image.Image, source: Source) -> list[str]:
         # A damaged later frame does not matter: only the first is used, and it has been decoded.
         return ["first of several frames (the count is unreadable)"]
     return [f"first of {count} frames"] if count > 1 else []
-
-
-def _gamma_note(image: Image.Image, profile: bytes | None) -> list[str]:
-    gamma = image.info.get("gamma")
-    if profile or "srgb" in image.info or not isinstance(gamma, float):
-        return []
-    return [f"PNG gamma {gamma:.5g} not applied"] if abs(gamma - 0.45455) > 0.005 else []
 
 
 def _reread(source: Source, raw_mode: str) -> NDArray[Any]:

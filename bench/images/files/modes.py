@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from ...errors import ImageError
+from .told import SRGB_TOLD, Told
 
 Space = Literal["gray", "rgb", "cmyk", "lab"]
 Reread = Callable[[str], NDArray[Any]]
@@ -30,14 +31,15 @@ _WHITE_IS_ZERO = 0
 class Samples:
     """A decoded frame: uint8 or uint16 `colour` [H, W, C] and, where there is one, `alpha` [H, W].
 
-    `orientation` is the EXIF value (1..8) that is still to be applied; alpha is not premultiplied.
+    `told` is what decides its colours, `orientation` the EXIF value (1..8) that is still to be
+    applied; alpha is not premultiplied.
     """
 
     colour: NDArray[Any]
     space: Space
     alpha: NDArray[Any] | None = None
     notes: tuple[str, ...] = ()
-    profile: bytes | None = None
+    told: Told = SRGB_TOLD
     orientation: int = 1
 
 

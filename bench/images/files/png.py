@@ -13,7 +13,7 @@ from __future__ import annotations
 import mmap
 import struct
 import zlib
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,6 +89,13 @@ def check_png(path: Path) -> SoundPNG:
             notes.append("cut short behind its pixels")
         rewritten = _rewritten(data, chunks, pixels) if notes else None
     return SoundPNG(rewritten, tuple(notes))
+
+
+def chunks_of(path: Path, wanted: Sequence[bytes]) -> dict[bytes, bytes]:
+    """Return the data of the first chunk of each wanted name that is there."""
+    with _mapped(path) as data:
+        found = [(name, start, stop) for name, start, stop in _chunks(data) if name in wanted]
+        return {name: data[start:stop] for name, start, stop in reversed(found)}
 
 
 def still_png(path: Path) -> bytes | None:
