@@ -30,6 +30,7 @@ from .modes import Samples, to_samples
 from .png import SoundPNG, check_png, still_png
 from .pnm import pnm_samples
 from .tiff import check_strips
+from .tiff_pages import check_pages
 from .told import colours_of
 
 Source = Path | bytes
@@ -52,16 +53,17 @@ def read_samples(path: Path) -> Samples:
         with _open(path) as image:
             refuse_by_header(image, path)
             kind, pixels = image.format, image.width * image.height
+        pages = check_pages(path) if kind == "TIFF" else None
         png = check_png(path) if kind == "PNG" else SoundPNG()
         if kind in _JPEG:
             check_scans(path.read_bytes(), pixels)
         try:
-            samples = _decode(png.rewritten or path, path)
+            samples = _decode(png.rewritten or path, path, pages)
         except Exception:
             still = still_png(path) if kind == "PNG" else None
             if still is None:
                 raise
-            samples = _decode(still, path)
+            samples = _decode(still, path, pages)
             png = replace(png, notes=(*png.notes, "damaged animation left out"))
     except ImageError:
         raise
@@ -70,8 +72,12 @@ def read_samples(path: Path) -> Samples:
     return replace(samples, notes=(*png.notes, *samples.notes))
 
 
-def _decode(source: Source, path: Path) -> Samples:
-    """Decode the file at `path`, from `source` where that is another form of it."""
+def _decode(source: Source, path: Path, pages: int | None) -> Samples:
+    """Decode the file at `path`, from `source` where that is another form of it.
+
+    Args:
+        pages: how many there are; None where Pillow is to count them, 0 where none can.
+    """
     with _open(source) as image:
         if (plain := pnm_samples(image, path)) is not None:
             return plain
@@ -87,7 +93,7 @@ def _decode(source: Source, path: Path) -> Samples:
         samples = to_samples(image, raw_modes, lambda mode: _reread(source, mode), path.name)
         turned = _orientation(image) if stored is None else stored
         told = colours_of(image, path)
-        notes = [*samples.notes, *_frame_note(image, source)]
+        notes = [*samples.notes, *_frame_note(image, source, pages)]
     if turned is None:
         notes.append("broken EXIF ignored")
     elif turned != 1:
@@ -182,15 +188,17 @@ def _orientation(image: Image.Image) -> int | None:
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
-def _frame_note(image: Image.Image, source: Source) -> list[str]:
+def _frame_note(image: Image.Image, source: Source, pages: int | None) -> list[str]:
     # Asked of the picture itself, a property would count them here, and may fail.
     if not (hasattr(type(image), "n_frames") or "n_frames" in vars(image)):
         return []
     try:
         with _open(source) as again:
-            count: int = getattr(again, "n_frames", 1)
+            count: int = getattr(again, "n_frames", 1) if pages is None else pages
     except Exception:
         # A damaged later frame does not matter: only the first is used, and it has been decoded.
+        return ["first of several frames (the count is unreadable)"]
+    if count == 0:
         return ["first of several frames (the count is unreadable)"]
     return [f"first of {count} frames"] if count > 1 else []
 
