@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ..errors import ImageError, visible
 from ..records import ImageRef, SkippedImage
-from .files.limits import picture_suffixes
+from .files.marks import has_mark, picture_suffixes
 from .pixels import Pixels, background_rgb, read_pixels
 from .region_files import MASK_SUFFIX
 from .sample import SAMPLE, sample_paths
@@ -61,11 +61,11 @@ def find_images(
     """Find, hash and try the pictures of any number of sources.
 
     A source is a folder (searched with its subfolders; hidden files and folders, run folders,
-    region masks and files without a picture's suffix are left out), a glob (the same are left
-    out), a list file (`.txt`: a path on each line, relative to the file; # starts a comment), a
-    single file, or the word `sample`. A file that several sources name is taken once. `progress`
-    is told how many files of how many have been tried, and `seen` the path and pixels of each
-    picture.
+    region masks and files with neither a picture's suffix nor its first bytes are left out), a
+    glob (the same are left out), a list file (`.txt`: a path on each line, relative to the file;
+    # starts a comment), a single file, or the word `sample`. A file that several sources name is
+    taken once. `progress` is told how many files of how many have been tried, and `seen` the path
+    and pixels of each picture.
 
     An id is the path below the folder, below the fixed part of the glob, or below the list file;
     a single file's is its name. Where two files would share one, their set's name goes before it,
@@ -223,7 +223,7 @@ def _glob(source: str, path: Path) -> _Files | None:
     files = (
         file
         for file in fixed.glob(str(path.relative_to(fixed)))
-        if _is_picture(file.relative_to(fixed))
+        if _is_picture(file.relative_to(fixed), fixed)
         and not any(map(is_run, itertools.takewhile(fixed.__ne__, file.parents)))
     )
     return fixed.name or _LOOSE_SET, _below(fixed, itertools.filterfalse(Path.is_dir, files))
@@ -270,7 +270,7 @@ def _walk(root: Path) -> Iterator[Path]:
         for name in names:
             path = Path(folder, name)
             # Whatever else bears a picture's name is listed with the reason why it is none.
-            if _is_picture(PurePath(name)) and not path.is_dir():
+            if _is_picture(PurePath(name), Path(folder)) and not path.is_dir():
                 yield path
 
 
@@ -283,11 +283,11 @@ def _is_run(folder: Path) -> bool:
         return False
 
 
-def _is_picture(path: PurePath) -> bool:
-    """Whether a path below a set's root, by its name alone, is a picture of the set."""
+def _is_picture(path: PurePath, root: Path) -> bool:
+    """Whether a path below a set's root is a picture of the set, by its name or first bytes."""
     if any(part.startswith(".") for part in path.parts) or path.name.lower().endswith(MASK_SUFFIX):
         return False
-    return path.suffix.lower() in picture_suffixes()
+    return path.suffix.lower() in picture_suffixes() or has_mark(root / path)
 
 
 def _listed(list_file: Path) -> Iterator[Path]:

@@ -27,8 +27,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
+P3 = (0.68, 0.32, 0.265, 0.69, 0.15, 0.06)
 MEMORY_BYTES = 2 * 10**9
 LIMIT_S = 20.0
 BATCH = 500
@@ -36,6 +37,8 @@ BATCH = 500
 
 def seeds() -> dict[str, bytes]:
     """Return small pictures in every format and layout that is fuzzed, by name."""
+    from vaebench.bench.images.files.marks import opens_heif
+
     y, x = np.mgrid[0:40, 0:56]
     waves = np.stack([128 + 90 * np.sin(x / 5 + c) * np.cos(y / (4 + c)) for c in range(3)], -1)
     noise = np.random.default_rng(0).normal(0, 9, waves.shape)
@@ -71,6 +74,22 @@ def seeds() -> dict[str, bytes]:
         "tiff-group4": (rgb.convert("1"), {"compression": "group4"}),
         "ppm-grey16": (Image.fromarray(deep[..., 0]), {}),
     }
+    points = (31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000)
+    told = PngImagePlugin.PngInfo()
+    told.add(b"cHRM", struct.pack(">8I", *points))
+    told.add(b"gAMA", struct.pack(">I", 55556))
+    adobe = Image.Exif()
+    adobe[271] = "camera"
+    adobe.get_ifd(0x8769)[0xA001] = 2
+    pictures |= {
+        "png-gama": (rgb, {"pnginfo": told}),
+        "jpeg-adobe-rgb": (rgb, {"quality": 80, "exif": adobe}),
+        "tiff-primaries": (rgb, {"tiffinfo": {318: (0.31, 0.33), 319: P3}}),
+        "jpeg2000": (rgb, {"no_jp2": False}),
+        "bmp": (rgb, {}),
+    }
+    if opens_heif():
+        pictures["heif"] = (rgb, {"quality": 70})
     made: dict[str, bytes] = {"png-rgb16": _png_16(deep)}
     for name, (image, options) in pictures.items():
         buffer = io.BytesIO()

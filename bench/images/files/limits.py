@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-import re
 from pathlib import Path
 from typing import Any
 
 from PIL import ExifTags, Image
 
 from ...errors import ImageError
-
-_BY_MARK = ("PNG", "JPEG", "WEBP", "AVIF", "JPEG2000", "TIFF", "GIF", "BMP", "PPM")
-READ = (*_BY_MARK, "TGA")
-"""The formats that are read, as Pillow calls them."""
-
-# EPS would start Ghostscript; the others are stubs that Pillow recognises but cannot decode.
-_NO_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
-_UNKNOWN_TO_PILLOW = {"JPEG XL": rb"\xff\x0a|\0\0\0\x0cJXL ", "HEIC": b"....ftyphe"}
+from .marks import BY_MARK, HEAD_BYTES, HEIF_EXTRA, READ, format_of, named_format, opens_heif
 
 MAX_PIXELS = 64_000_000
 """Larger pictures are refused from their header; a 61-megapixel camera's still pass.
@@ -39,53 +30,37 @@ TOO_LARGE = f"its header claims more pixels than the limit, {MAX_PIXELS // 1_000
 
 def formats_of(source: Path | bytes) -> tuple[str, ...]:
     """Return the formats of which a file may be; TGA has no mark, so a file is one by its name."""
-    is_tga = isinstance(source, Path) and source.suffix.lower() == ".tga"
-    return READ if is_tga else _BY_MARK
-
-
-@functools.cache
-def picture_suffixes() -> frozenset[str]:
-    """Return the suffixes, lower case with their dot, of a folder's pictures.
-
-    Those of formats that are not read are among them, so that such a picture is told, not lost.
-    """
-    registered = Image.registered_extensions()
-    # MPO is opened as the JPEG that it begins with.
-    pictures = {*Image.ID, "MPO"} - _NO_PICTURES
-    known = {suffix for suffix, name in registered.items() if name in pictures}
-    return frozenset(known | {".heic", ".jxl"})
+    if not isinstance(source, Path):
+        return BY_MARK
+    if source.suffix.lower() == ".tga":
+        return READ
+    with source.open("rb") as file:
+        head = file.read(HEAD_BYTES).ljust(HEAD_BYTES, b"\0")
+    is_heif = format_of(head, "") in ("HEIC", "HEIF")
+    return ("HEIF",) if is_heif and opens_heif() else BY_MARK
 
 
 def unidentified(path: Path) -> str:
     """Say of a file that no decoder takes what it is."""
     with path.open("rb") as file:
-        head = file.read(16)
+        head = file.read(HEAD_BYTES)
     if not head:
         return "the file is empty"
-    name = _format_of(head.ljust(16, b"\0"), path.suffix.lower())
+    suffix = path.suffix.lower()
+    name = format_of(head.ljust(HEAD_BYTES, b"\0"), suffix)
     if name is None:
         return "it is no picture, or its header is damaged"
-    if name not in READ:
-        return f"its format is {name}, which is not read: convert it to PNG"
-    return (
-        f"its format is {name}, but its header is damaged, or its kind of samples, layout or "
-        "compression cannot be decoded here: convert it to PNG"
-    )
-
-
-def _format_of(head: bytes, suffix: str) -> str | None:
-    """Return the format whose mark a file begins with; its suffix's where that has none."""
-    for name, mark in _UNKNOWN_TO_PILLOW.items():
-        if re.match(mark, head, re.DOTALL):
-            return name
-    named = Image.registered_extensions().get(suffix)
-    # The marks of some formats that are not read are short: CUR's is how many TGA begin.
-    for name in (*_BY_MARK, named, *Image.ID):
-        if name in Image.OPEN and name not in _NO_PICTURES:
-            has_mark = Image.OPEN[name][1]
-            if has_mark(head) if has_mark else name == named:
-                return name
-    return None
+    if name in READ or (name in ("HEIC", "HEIF") and opens_heif()):
+        return (
+            f"its format is {name}, but its header is damaged, or its kind of samples, layout or "
+            "compression cannot be decoded here: convert it to PNG"
+        )
+    named = named_format(suffix)
+    what = f"its format is {name}"
+    if named in READ:
+        what = f"its name says {named}, but it is a {name}"
+    mend = f", or {HEIF_EXTRA}" if name in ("HEIC", "HEIF") else ""
+    return f"{what}, which is not read: convert it to PNG{mend}"
 
 
 def decoder_name(image: Image.Image) -> str:

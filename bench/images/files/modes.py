@@ -77,8 +77,8 @@ def to_samples(
     elif mode in ("YCbCr", "RGBX"):
         image = image.convert("RGB")
         notes = ("YCbCr converted to RGB",) if mode == "YCbCr" else ()
-    elif mode == "La":
-        image = image.convert("LA")
+    elif mode in ("La", "RGBa"):
+        image = image.convert(mode.upper())
     pixels = np.asarray(image)
     match image.mode:
         case "L":

@@ -15,10 +15,9 @@ from vaebench.bench.errors import ImageError
 from vaebench.bench.images.files.decode import read_samples
 from vaebench.bench.images.files.limits import (
     MAX_PIXELS,
-    READ,
     jpeg2000_precisions,
-    picture_suffixes,
 )
+from vaebench.bench.images.files.marks import READ, picture_suffixes
 
 RANDOM = np.random.default_rng(3)
 
