@@ -13,7 +13,7 @@ from typing import TypeVar
 from ..bench.compare.store import load_comparison
 from ..bench.errors import RunFolderError
 from ..bench.rate.store import load_rd
-from ..bench.store.atomic import write_atomic
+from ..bench.store.atomic import refuse_links, write_atomic
 from ..bench.store.run import load_run
 from .pages.comparison import write_comparison_html
 from .pages.made import Drawn, Made
@@ -73,6 +73,7 @@ def _write(
     page: Callable[[Made], Path],
 ) -> Path:
     try:
+        refuse_links(folder)
         written = _write_tables(folder / "tables", tables)
         drawn, missing = draw()
         return page(Made(drawn, missing, written))

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from ..errors import RunFolderError
-from ..store.atomic import remove_leftovers
+from ..store.atomic import is_leftover, remove_leftovers
 from ..store.lock import LOCK_NAME
 from ..store.sealed import RecordFile
 from ..store.tables import read_table, write_table
@@ -108,8 +108,7 @@ def clear_comparison(folder: Path) -> None:
         raise RunFolderError(
             f"Cannot write a comparison into {folder}: it holds one already. Choose another --out."
         )
-    remove_leftovers(folder)
-    found = [path for path in folder.iterdir() if path.name != LOCK_NAME]
+    found = [path for path in folder.iterdir() if path.name != LOCK_NAME and not is_leftover(path)]
     pictures = list((folder / PICTURES).iterdir()) if (folder / PICTURES).is_dir() else []
     # Folders of these names alone may be anybody's.
     expected = (*_MADE, *_REPORTED) if COMPARISON.path(folder).is_file() else _MADE
@@ -121,6 +120,7 @@ def clear_comparison(folder: Path) -> None:
             f"Cannot write a comparison into {folder}: it is not an empty folder. "
             "Choose another --out."
         )
+    remove_leftovers(folder)
     for path in (*pictures, *(path for path in found if path.is_file())):
         path.unlink()
 

@@ -108,8 +108,8 @@ def open_rd_folder(folder: Path) -> None:
             f"Cannot write into {folder}: it is neither empty nor of `vaebench rd`. "
             "Choose another --out."
         )
-    (folder / POINTS).mkdir(exist_ok=True)
     remove_leftovers(folder)
+    (folder / POINTS).mkdir(exist_ok=True)
 
 
 def write_rd(folder: Path, record: dict[str, Any], tables: tuple[pd.DataFrame, ...]) -> None:

@@ -6,12 +6,13 @@ import errno
 import json
 import os
 import re
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from threading import get_ident
 from typing import Any
 
-from ..errors import VaebenchError
+from ..errors import RunFolderError, VaebenchError
 
 _TEMPORARY = re.compile(r"\.\d+-[0-9a-f]+\.tmp")
 _NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EBADF}
@@ -28,7 +29,9 @@ def write_atomic(path: Path, data: bytes) -> None:
     number = hash((get_ident(), path.name)) & 0xFFFFFF
     temporary = path.with_name(f".{os.getpid()}-{number:x}.tmp")
     try:
-        with temporary.open("wb") as file:
+        # Made anew: a link of that name may have come with the folder.
+        temporary.unlink(missing_ok=True)
+        with temporary.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -79,10 +82,43 @@ def is_leftover(path: Path) -> bool:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what killed writes left below a folder; nobody else may be writing there."""
-    for path in folder.rglob(".*.tmp"):
+    """Remove what killed writes left below a folder; nobody else may be writing there.
+
+    Raises: RunFolderError as `refuse_links`, so that what is removed and written stays below it.
+    """
+    for path in list(_files_below(folder)):
         if is_leftover(path):
             path.unlink(missing_ok=True)
+
+
+def refuse_links(folder: Path) -> None:
+    """Refuse a folder in which a link would have other folders written: it may have come with it.
+
+    A link to a file is none of these: `write_atomic` replaces it.
+
+    Raises: RunFolderError.
+    """
+    for _ in _files_below(folder):
+        pass
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """Yield all that is no folder, links to files among it. Raises: RunFolderError."""
+    folders = [folder]
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                path = Path(entry.path)
+                if entry.is_symlink() and not entry.is_file():
+                    raise RunFolderError(
+                        f"Cannot write in {folder}: {path.relative_to(folder)} is a link to "
+                        f"{path.readlink()}, so files outside the folder would be written or "
+                        "deleted. Put what it links to in its place, or delete the link."
+                    )
+                if entry.is_dir():
+                    folders.append(path)
+                else:
+                    yield path
 
 
 def _make_folder(folder: Path) -> None:

@@ -10,6 +10,7 @@ import json
 import os
 import shlex
 import socket
+import stat
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -90,6 +91,7 @@ def _acquire(folder: Path, command: str) -> BaseFileLock:
     from filelock import FileLock, Timeout
 
     path = folder / LOCK_NAME
+    _refuse_linked(path)
     # The soft lock that it would take instead outlives a killed process.
     lock = FileLock(path, fallback_to_soft=False)
     try:
@@ -115,6 +117,17 @@ def _acquire(folder: Path, command: str) -> BaseFileLock:
         lock.release()
         raise
     return lock
+
+
+def _refuse_linked(path: Path) -> None:
+    """Refuse a lock that is another file's too: what is written into it, is written there."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+        what = f"a link to {path.readlink()}" if path.is_symlink() else "no file of its own"
+        raise RunFolderError(f"Cannot write in {path.parent}: {path.name} is {what}. Delete it.")
 
 
 def _holder(path: Path) -> str:

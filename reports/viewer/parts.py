@@ -36,7 +36,9 @@ def write_part(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     # A name of which the run's own clean-up takes what a kill leaves.
     temporary = path.with_name(f".{os.getpid()}-0.tmp")
-    temporary.write_bytes(data)
+    temporary.unlink(missing_ok=True)
+    with temporary.open("xb") as file:
+        file.write(data)
     temporary.replace(path)
 
 
