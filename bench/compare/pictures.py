@@ -18,6 +18,7 @@ from PIL import Image
 
 from ..errors import RunFolderError
 from ..records import WHOLE, MetricColumn, Progress
+from ..store.kept import kept_bytes, read_kept
 from .pairing import PairedCodec, Side
 from .patches import Box, Patch, worst_patches
 from .store import PICTURES
@@ -255,7 +256,11 @@ def _keep_crops(folder: Path, path: Path | None, boxes: Sequence[Box]) -> list[s
 
 def _keep_whole(folder: Path, path: Path | None) -> str | None:
     """Copy a kept picture; return its path below the folder."""
-    return None if path is None else _keep_file(folder, path.read_bytes())
+    if path is None:
+        return None
+    # Bytes alone could be anything.
+    read_kept(path)
+    return _keep_file(folder, kept_bytes(path))
 
 
 def _keep(folder: Path, pixels: np.ndarray) -> str:
@@ -295,11 +300,5 @@ def _of_another_size(path: Path, pixels: np.ndarray) -> RunFolderError:
 
 def _read(path: Path, mode: str | None) -> np.ndarray:
     """Return a kept picture as uint8 [H, W, 3] or [H, W]; None is the mode it was kept in."""
-    try:
-        with Image.open(path) as picture:
-            return np.asarray(picture.convert(mode) if mode else picture)
-    except (OSError, ValueError) as error:
-        raise RunFolderError(
-            f"Cannot read {path}: {error}. Delete it (the comparison then leaves it out) or make "
-            "the run again."
-        ) from error
+    picture = read_kept(path)
+    return np.asarray(picture.convert(mode) if mode else picture)

@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
-from ...bench.errors import RunFolderError
 from ...bench.records import Region
+from ...bench.store.kept import read_kept
 from ...bench.store.run import StoredRun
 from ..tables.columns import Column, primary_column
 from ..tables.run import codec_names, per_region, ranking, scored_images, whole_values
@@ -179,28 +178,12 @@ def latents_picture(run: StoredRun) -> str | None:
 
 def read_rgb(path: Path) -> np.ndarray:
     """Return a kept picture as uint8 [H, W, 3]. Raises: RunFolderError."""
-    return _read(path, "RGB")
+    return np.asarray(read_kept(path).convert("RGB"))
 
 
 def read_grey(path: Path) -> np.ndarray:
     """Return a kept error map as uint8 [H, W]. Raises: RunFolderError."""
-    return _read(path, "L")
-
-
-def _read(path: Path, mode: str) -> np.ndarray:
-    try:
-        with Image.open(path) as picture:
-            return np.asarray(picture.convert(mode))
-    except (OSError, ValueError) as error:
-        raise unreadable(path, error) from error
-
-
-def unreadable(path: Path, error: Exception) -> RunFolderError:
-    """Return the error of a kept picture that cannot be read."""
-    return RunFolderError(
-        f"Cannot read {path}: {error}. Delete it (the report then leaves it out) or make the run "
-        "again."
-    )
+    return np.asarray(read_kept(path).convert("L"))
 
 
 def region_value(run: StoredRun, crop: Crop, codec: str, column: Column) -> tuple[float, float]:

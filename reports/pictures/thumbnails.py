@@ -10,6 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from ...bench.store.atomic import write_atomic
+from ...bench.store.kept import kept_bytes
 from .selection import read_grey, read_rgb
 
 FOLDER = "thumbnails"
@@ -67,7 +68,7 @@ class Thumbnails:
 
 
 def _hash_of(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return hashlib.sha256(kept_bytes(path)).hexdigest()
 
 
 def _read(path: Path, is_map: bool) -> Image.Image:

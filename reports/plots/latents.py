@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ...bench.errors import RunFolderError
+from ...bench.store.kept import read_kept_latents
 from ...bench.store.run import StoredRun
 from ..pictures.selection import latents_picture
 from ..tables.run import codec_names
@@ -37,12 +39,9 @@ def latents(run: StoredRun) -> list[Plot]:
 
 def _read(path: Path) -> np.ndarray:
     try:
-        channels = np.load(path, allow_pickle=False).astype(np.float32)
-    except (OSError, ValueError) as error:
-        raise NothingToShowError(f"{path.name} cannot be read: {error}") from error
-    if channels.ndim != 3:
-        raise NothingToShowError(f"{path.name} has the shape {channels.shape}, expected [C, h, w]")
-    return channels
+        return read_kept_latents(path).astype(np.float32)
+    except RunFolderError as error:
+        raise NothingToShowError(str(error)) from error
 
 
 def _draw(name: str, image_id: str, channels: np.ndarray, stem: str) -> Plot:

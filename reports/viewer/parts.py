@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..pictures.selection import unreadable
+from ...bench.errors import RunFolderError
+from ...bench.store.kept import kept_bytes, read_kept, read_kept_latents
 from ..render import data_uri
 
 THUMBNAIL_PX = 112
@@ -48,25 +49,19 @@ def pixel_uri(path: Path) -> str:
     A colour PNG becomes lossless WebP, a quarter smaller at the least effort; a grey one, which
     WebP would enlarge, and one too large for WebP stay as they are.
     """
-    try:
-        with Image.open(path) as picture:
-            if picture.mode == "L" or max(picture.size) > WEBP_LONGEST_PX:
-                return data_uri("image/png", path.read_bytes())
-            sink = io.BytesIO()
-            picture.save(sink, "WEBP", lossless=True, quality=0, method=0)
-            return data_uri("image/webp", sink.getvalue())
-    except (OSError, ValueError) as error:
-        raise unreadable(path, error) from error
+    picture = read_kept(path)
+    if picture.mode == "L" or max(picture.size) > WEBP_LONGEST_PX:
+        return data_uri("image/png", kept_bytes(path))
+    sink = io.BytesIO()
+    picture.save(sink, "WEBP", lossless=True, quality=0, method=0)
+    return data_uri("image/webp", sink.getvalue())
 
 
 def thumbnail(path: Path) -> bytes:
     """Return a small JPEG of a kept picture, THUMBNAIL_PX high."""
-    try:
-        with Image.open(path) as picture:
-            width = max(1, round(picture.width * THUMBNAIL_PX / picture.height))
-            small = picture.convert("RGB").resize((min(width, 4 * THUMBNAIL_PX), THUMBNAIL_PX))
-    except (OSError, ValueError) as error:
-        raise unreadable(path, error) from error
+    picture = read_kept(path).convert("RGB")
+    width = max(1, round(picture.width * THUMBNAIL_PX / picture.height))
+    small = picture.resize((min(width, 4 * THUMBNAIL_PX), THUMBNAIL_PX))
     sink = io.BytesIO()
     small.save(sink, "JPEG", quality=80)
     return sink.getvalue()
@@ -74,8 +69,9 @@ def thumbnail(path: Path) -> bytes:
 
 def latents_caption(path: Path) -> str | None:
     """Return what a sheet of latent channels shows; None where the file holds no [C, h, w]."""
-    channels = _latents(path)
-    if channels is None:
+    try:
+        channels = read_kept_latents(path)
+    except RunFolderError:
         return None
     count, height, width = channels.shape
     return f"{count} channels of {width} × {height}, each stretched to its range"
@@ -86,28 +82,18 @@ def latents_sheet(path: Path) -> bytes:
 
     Each channel is stretched from its least value (black) to its greatest (white).
     """
-    channels = _latents(path)
-    if channels is None:
-        raise unreadable(path, ValueError("no [C, h, w] of numbers"))
+    channels = read_kept_latents(path)
     count, height, width = channels.shape
     step_y, step_x = height + SHEET_GAP_PX, width + SHEET_GAP_PX
     columns = min(count, max(CHANNELS_A_ROW, SHEET_PX // step_x))
     sheet = np.full((math.ceil(count / columns) * step_y, columns * step_x), GAP_GREY, np.uint8)
-    for place, channel in enumerate(channels.astype(np.float32)):
+    for place, channel in enumerate(channels.astype(np.float64)):
         top, left = place // columns * step_y, place % columns * step_x
         sheet[top : top + height, left : left + width] = _stretched(channel)
     sink = io.BytesIO()
     picture = Image.fromarray(sheet[:-SHEET_GAP_PX, :-SHEET_GAP_PX])
     picture.save(sink, "PNG", compress_level=1)
     return sink.getvalue()
-
-
-def _latents(path: Path) -> np.ndarray | None:
-    try:
-        channels = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (EOFError, OSError, ValueError):
-        return None
-    return channels if channels.ndim == 3 and channels.size else None
 
 
 def _stretched(channel: np.ndarray) -> np.ndarray:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from ...errors import RunFolderError
-from ...records import WHOLE, Progress
+from ...records import WHOLE, ImageRef, Progress
+from ...store.kept import read_kept
 from .readings import Instruments, Pair, Reading
 from .variants import Stored, Values, Variant
 
@@ -66,9 +66,10 @@ def measure(
     images = run.record.images
     for done, image in enumerate(images):
         progress("explaining", done, len(images))
-        reference = _read(run.reference_path(image.image_id))
+        reference = _read(run.reference_path(image.image_id), image)
         for name in with_pictures:
-            reconstruction = _read(run.reconstruction_path(name, image.image_id))
+            kept = run.reconstruction_path(name, image.image_id)
+            reconstruction = _read(kept, image)
             if reference is not None and reconstruction is not None:
                 pair = Pair(reference, reconstruction, instruments)
                 for reading in computed:
@@ -131,12 +132,15 @@ def _unkept(run: StoredRun, codec: str) -> str | None:
     )
 
 
-def _read(path: Path | None) -> NDArray[np.uint8] | None:
-    """Return a kept picture as uint8 [H, W, 3]."""
+def _read(path: Path | None, image: ImageRef) -> NDArray[np.uint8] | None:
+    """Return a kept picture as uint8 [H, W, 3]. Raises: RunFolderError, for one of another size."""
     if path is None:
         return None
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
-    except OSError as error:
-        raise RunFolderError(f"Cannot read {path}: {error}. Make the run again.") from error
+    pixels = np.asarray(read_kept(path).convert("RGB"))
+    height_px, width_px = pixels.shape[:2]
+    if (width_px, height_px) != (image.width_px, image.height_px):
+        raise RunFolderError(
+            f"Cannot use {path}: it has {width_px}x{height_px} px, and its picture was scored at "
+            f"{image.width_px}x{image.height_px}. Make the run again."
+        )
+    return pixels
