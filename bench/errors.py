@@ -29,9 +29,19 @@ _TURNING = {chr(code) for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A
 """Unicode's marks that turn the direction of what follows: Annex 9, explicit ones."""
 
 
-def visible(text: str) -> str:
-    """Return a text with what would steer a terminal (controls, ends of lines, turns) escaped."""
-    return "".join(ascii(char)[1:-1] if _steers(char) else char for char in text)
+def visible(text: str, *, as_json: bool = False) -> str:
+    """Return a text with what would steer a terminal (controls, ends of lines, turns) escaped.
+
+    Args:
+        as_json: whether it is a line of JSON, which has escapes of its own.
+    """
+    if text.isprintable():
+        return text
+    return "".join(_escaped(char, as_json) if _steers(char) else char for char in text)
+
+
+def _escaped(char: str, as_json: bool) -> str:
+    return f"\\u{ord(char):04x}" if as_json else ascii(char)[1:-1]
 
 
 def _steers(char: str) -> bool:

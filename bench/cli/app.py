@@ -14,6 +14,7 @@ from ..errors import VaebenchError
 from ..store.lock import DISK_ERRORS
 from ..timing.startup import spare_the_collector
 from . import compare, doctor, rate, run, speed
+from .terminal import say, say_text, say_traceback
 
 app = typer.Typer(
     name="vaebench",
@@ -50,7 +51,7 @@ def _version(shown: bool) -> None:
     if shown:
         from importlib.metadata import version
 
-        typer.echo(f"vaebench {version('vaebench')}")
+        say(f"vaebench {version('vaebench')}")
         raise typer.Exit
 
 
@@ -67,17 +68,15 @@ def _options(
 def _warn(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
     """Show our own warnings as a sentence, and others as Python does."""
     if category.__module__.startswith("vaebench."):
-        typer.echo(f"Warning: {message}", err=True)
+        say(f"Warning: {message}", to_stderr=True)
     else:
-        _python_warning(message, category, *where, **more)
-
-
-_python_warning = warnings.showwarning
+        filename, lineno, *_ = where
+        say_text(warnings.formatwarning(message, category, filename, lineno), to_stderr=True)
 
 
 def _fail(sentence: str) -> NoReturn:
     with suppress(OSError):
-        typer.echo(f"Error: {sentence}", err=True)
+        say(f"Error: {sentence}", to_stderr=True)
     sys.exit(2)
 
 
@@ -116,7 +115,9 @@ def main() -> None:
         if stop is None:
             raise
         with suppress(OSError):
-            typer.echo(str(stop) or "Stopped.", err=True)
+            say(str(stop) or "Stopped.", to_stderr=True)
         sys.exit(130)
     finally:
+        # Behind Typer, which has a hook of its own.
+        sys.excepthook = say_traceback
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)

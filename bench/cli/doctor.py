@@ -7,6 +7,7 @@ from pathlib import Path
 import typer
 
 from .options import Weights
+from .terminal import say
 
 DOCTOR_EXAMPLES = """Examples:
 
@@ -25,12 +26,12 @@ def doctor(weights: Weights = None) -> None:
     found = examine(Path(weights) if weights else None)
     width = max(len(entry.topic) for entry in found)
     for entry in found:
-        typer.echo(f"{'!' if entry.problem else ' '} {entry.topic:<{width}}  {entry.value}")
+        say(f"{'!' if entry.problem else ' '} {entry.topic:<{width}}  {entry.value}")
     problems = [entry for entry in found if entry.problem]
     failing = [entry for entry in problems if entry.is_needed]
-    typer.echo("")
+    say()
     for entry in problems:
         weight = "error" if entry.is_needed else "note"
-        typer.echo(f"{weight}: {entry.topic}: {(entry.problem or '').rstrip('.')}.")
-    typer.echo("A plain `vaebench run` does not work." if failing else "`vaebench run` works.")
+        say(f"{weight}: {entry.topic}: {(entry.problem or '').rstrip('.')}.")
+    say("A plain `vaebench run` does not work." if failing else "`vaebench run` works.")
     raise typer.Exit(1 if failing else 0)

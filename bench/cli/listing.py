@@ -49,7 +49,8 @@ def list_images(sources: Sequence[str], region_sources: Sequence[str]) -> Iterat
 
 def summarise(run: StoredRun) -> Iterator[str]:
     """Yield the run's summary table, what was left out and why, and the report's path."""
-    yield from filter(None, (_means(run, name) for name in ("summary", "timings")))
+    for name in ("summary", "timings"):
+        yield from _means(run, name)
     for skipped in run.record.skipped:
         yield f"skipped {skipped.image_id}: {skipped.reason}"
     for note in run.record.notes:
@@ -64,13 +65,21 @@ def summarise(run: StoredRun) -> Iterator[str]:
     yield f"Report: {run.folder / 'report.html'}"
 
 
-def _means(run: StoredRun, name: str) -> str:
-    """Return the first section of a table, as a terminal shows it; empty where there is none."""
-    path = run.folder / "tables" / f"{name}.md"
-    if not path.is_file():
-        return ""
-    first = path.read_text(encoding="utf-8").split("\n### ")[0]
-    return re.sub(r"\\(\W|_)", r"\1", first.removeprefix("### "))
+def _means(run: StoredRun, name: str) -> Iterator[str]:
+    """Yield the lines of a table's first section, as a terminal shows it; none without rows.
+
+    Of the run itself: its report may not be there.
+    """
+    from ...reports.tables.run import TABLES
+    from ...reports.tables.sections import sections
+    from ...reports.tables.writers import Table, to_markdown
+
+    frame = TABLES[name](run)
+    if frame.empty:
+        return
+    text = to_markdown(Table(name, run.record.name, frame, sections(name, frame, run)))
+    first = text.split("\n### ")[0].removeprefix("### ")
+    yield from re.sub(r"\\(\W|_)", r"\1", first).split("\n")
 
 
 def aligned(rows: Sequence[Sequence[str]], *, numbers: bool = False) -> list[str]:

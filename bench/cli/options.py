@@ -13,6 +13,8 @@ from typing import Annotated, Any
 
 import typer
 
+from .terminal import say, say_text
+
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The run folder.")]
 Images = Annotated[
     list[str] | None, typer.Option("--images", help="As for run (sample). Repeatable.")
@@ -63,11 +65,14 @@ def stoppable(how_to_go_on: str, begun: Path | None = None) -> Generator[None]:
 
 
 def tell(lines: Iterable[str]) -> None:
-    """Print lines."""
+    """Print lines, each on one."""
     for line in lines:
-        typer.echo(line)
+        say(line)
 
 
 def answer(fields: dict[str, Any], lines: Iterable[str], as_json: bool) -> None:
     """Print a result: for a program where JSON was asked for, else for a person."""
-    tell([json.dumps(fields, indent=1, ensure_ascii=False)] if as_json else lines)
+    if as_json:
+        say_text(json.dumps(fields, indent=1, ensure_ascii=False), is_json=True)
+    else:
+        tell(lines)

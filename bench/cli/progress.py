@@ -19,6 +19,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from ..errors import visible
+
 
 class RateColumn(ProgressColumn):
     """Shows how many are done in a second, or how many seconds one takes."""
@@ -39,7 +41,7 @@ def shown_progress() -> Generator[Callable[[str, int, int], None]]:
         yield lambda phase, done, total: None
         return
     columns = (
-        TextColumn("{task.description:<20}"),
+        TextColumn("{task.description:<20}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         RateColumn(),
@@ -52,7 +54,7 @@ def shown_progress() -> Generator[Callable[[str, int, int], None]]:
         def progress(phase: str, done: int, total: int) -> None:
             if phase not in tasks:
                 # What was done before (a resumed run) must not count as speed.
-                tasks[phase] = bars.add_task(phase, total=total, completed=done)
+                tasks[phase] = bars.add_task(visible(phase), total=total, completed=done)
             bars.update(tasks[phase], completed=done, total=total)
 
         yield progress

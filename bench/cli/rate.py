@@ -10,6 +10,7 @@ import typer
 
 from ..errors import VaebenchError
 from .options import Images, Weights, stoppable, tell, typed_command
+from .terminal import say
 
 RD_EXAMPLES = """Examples:
 
@@ -127,7 +128,7 @@ def encode(
     data = to_bytes(encode_picture(pixels, spec))
     write_output(out, data)
     pixel_count = pixels.shape[0] * pixels.shape[1]
-    typer.echo(
+    say(
         f"{out}: {len(data):,} bytes, {8 * len(data) / pixel_count:.3f} bits per pixel, "
         f"{3 * pixel_count / len(data):.1f} times smaller than 8-bit RGB"
     )
@@ -155,7 +156,7 @@ def decode(
     sink = io.BytesIO()
     Image.fromarray(pixels).save(sink, "PNG")
     write_output(out, sink.getvalue())
-    typer.echo(f"{out}: {stored.width_px}×{stored.height_px} px, by {stored.spec}")
+    say(f"{out}: {stored.width_px}×{stored.height_px} px, by {stored.spec}")
 
 
 def _check_suffix(out: Path, suffix: str) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .options import Fit, History, RunFolder, Weights, stoppable, tell, typed_command
+from .terminal import say
 
 if TYPE_CHECKING:
     from ..suite import Suite
@@ -148,7 +149,7 @@ def report(
 
     with shown_progress() as progress:
         path = api.report(folder, progress, single_file=single_file)
-    typer.echo(f"Report: {path}")
+    say(f"Report: {path}")
 
 
 def score(

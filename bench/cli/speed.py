@@ -10,6 +10,7 @@ import typer
 
 from ..errors import VaebenchError
 from .options import History, Json, answer, tell, typed_command
+from .terminal import say, say_text
 
 SPEED_EXAMPLES = """Examples:
 
@@ -182,7 +183,7 @@ def history(
 
         text = exported(frame, export.value)
         if out is None:
-            typer.echo(text)
+            say_text(text, is_json=export is not ExportFormat.CSV)
         else:
             write_output(out, text.encode())
         return
@@ -192,7 +193,7 @@ def history(
 
         # Behind a link, as other files that were named.
         write_trend(trend(frame), plot.resolve() if plot.is_symlink() else plot)
-        typer.echo(f"Plot: {plot}")
+        say(f"Plot: {plot}")
 
 
 def read_share(text: str) -> float:
