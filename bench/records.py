@@ -18,6 +18,9 @@ REFERENCE = "reference"
 RATES = ("bpp", "elements_ratio", "stored_bits_ratio")
 """The metrics that say what a picture costs; which way is better is the reader's choice."""
 
+RATIOS = ("elements_ratio", "stored_bits_ratio")
+"""Those of RATES that say how many times smaller the picture is."""
+
 Stage = Literal["encode", "decode", "roundtrip"]
 """What of a codec is timed."""
 
@@ -108,9 +111,10 @@ class Encoded:
     """What a codec would store of a batch of N pictures.
 
     `latents` is raw (not multiplied by the scaling factor), [N, C, h, w], or None for a
-    classical codec, whose bytes are in `payloads`. `nbits` holds the stored bits of each picture.
-    `posterior_mean` and `posterior_std`, [N, C, h, w], are what the encoder took for the latents'
-    distribution; None where it gives none.
+    classical codec, whose bytes are in `payloads`. `nbits` holds the stored bits of each picture:
+    those of its payload, or else of its latents, or, where `has_indices`, of an index of a codebook
+    for each of their positions. `posterior_mean` and `posterior_std`, [N, C, h, w], are what the
+    encoder took for the latents' distribution; None where it gives none.
     """
 
     nbits: tuple[int, ...]
@@ -118,6 +122,14 @@ class Encoded:
     payloads: tuple[bytes, ...] | None = None
     posterior_mean: Tensor | None = None
     posterior_std: Tensor | None = None
+    has_indices: bool = False
+
+    @property
+    def bits_variant(self) -> str:
+        """What `nbits` are bits of: `bpp/measured`, `bpp/indices` or `bpp/stored`."""
+        if self.payloads is not None or self.latents is None:
+            return "bpp/measured"
+        return "bpp/indices" if self.has_indices else "bpp/stored"
 
 
 @dataclass(frozen=True)

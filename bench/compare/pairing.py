@@ -20,8 +20,9 @@ from ..errors import RunFolderError, unknown_name
 from ..records import WHOLE, ImageRef, MetricColumn
 from ..store.run import StoredRun
 
-PROTOCOL = ("size", "fit", "rounding")
-"""The fields of a suite that must be equal for two runs to be compared."""
+PROTOCOL = ("size", "fit", "rounding", "background")
+"""The fields of a suite that must be equal for two runs to be compared. The background counts where
+pictures are padded with it; that it lies under transparent pixels is in their pictures' notes."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,11 @@ def choose_baseline(sides: Sequence[Side], name: str | None) -> Side:
 
 def protocol_of(run: StoredRun) -> dict[str, Any]:
     """Return what decides how the run's pictures were scored: PROTOCOL."""
-    return {field: getattr(run.record.suite, field) for field in PROTOCOL}
+    suite = run.record.suite
+    is_padded = suite.fit == "pad"
+    return {
+        field: getattr(suite, field) for field in PROTOCOL if is_padded or field != "background"
+    }
 
 
 def describe_protocol(run: StoredRun) -> str:
@@ -138,6 +143,7 @@ def describe_protocol(run: StoredRun) -> str:
     suite = run.record.suite
     size = "native size" if suite.size is None else f"{suite.size} px"
     fit = f" by {suite.fit}" if suite.fit else ""
+    fit += f" on {suite.background}" if suite.fit == "pad" else ""
     return f"{size}{fit}, {'rounded to 8 bits' if suite.rounding == '8bit' else 'float'}"
 
 

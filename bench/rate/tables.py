@@ -66,8 +66,8 @@ def point_reasons(task: Task, images: Sequence[ImageRef]) -> dict[tuple[str, str
 def rate_table(task: Task, images: Sequence[ImageRef]) -> pd.DataFrame:
     """Return the rows of rates.csv: an autoencoder's settings, means over the pictures.
 
-    Ratios are 24 bits per pixel over the mean bits per pixel; `elements_ratio` counts numbers, not
-    bits, and the stored ratios take 16 or 32 bits for each.
+    Ratios are those of the set, see `rate_of_set`: all its raw bits over all that is stored.
+    `elements_ratio` counts numbers, not bits, and the stored ratios take 16 or 32 bits for each.
     """
     of_latents = {sweep.spec.name for sweep in task.sweeps if sweep.of_latents}
     rows: list[dict[str, Any]] = []
@@ -81,7 +81,9 @@ def rate_table(task: Task, images: Sequence[ImageRef]) -> pd.DataFrame:
                     "bpp": 8 * point.nbytes / pixels,
                     "entropy_bpp": point.entropy_bits / pixels,
                     "header_bpp": 8 * (point.header_bytes or 0) / pixels,
-                    "elements": point.elements / pixels,
+                    "elements": float(point.elements),
+                    "raw": float(pixels),
+                    "stored": 8.0 * point.nbytes,
                 }
             )
     if not rows:
@@ -89,10 +91,11 @@ def rate_table(task: Task, images: Sequence[ImageRef]) -> pd.DataFrame:
     groups: Any = pd.DataFrame(rows).groupby(["codec", "setting"], sort=False)
     table = groups.mean().reset_index()
     table["n_images"] = groups.size().to_numpy()
-    table["ratio"] = RAW_BPP / table["bpp"]
-    table["elements_ratio"] = 3 / table["elements"]
+    # Of means over the same pictures, as of their sums.
+    table["ratio"] = RAW_BPP * table["raw"] / table["stored"]
+    table["elements_ratio"] = 3 * table["raw"] / table["elements"]
     for bits in (16, 32):
-        table[f"stored_ratio_fp{bits}"] = RAW_BPP / (bits * table["elements"])
+        table[f"stored_ratio_fp{bits}"] = RAW_BPP * table["raw"] / (bits * table["elements"])
     return table[list(RATE_COLUMNS)]
 
 

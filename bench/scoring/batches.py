@@ -24,6 +24,7 @@ from ..store.run import picture_path
 from .devices import HostCopies
 from .latent_health import moments_of, posterior_kl, to_part
 from .measure import PictureScores, References, Sheet, empty_score, measure_batch
+from .padding import padding_of
 from .plan import Plan
 from .reconstruct import Failure, Piece, not_finite, reconstruct_pieces
 
@@ -47,10 +48,14 @@ class Latents:
 
 @dataclass(frozen=True)
 class Answer:
-    """Where on the host one picture of a batch is: its place in its piece, and the bits stored."""
+    """Where on the host one picture of a batch is: its place in its piece, and the bits stored.
+
+    `bits_variant` says what the bits are of.
+    """
 
     index: int
     nbits: int
+    bits_variant: str
     latents: Latents | None
 
 
@@ -59,7 +64,7 @@ class Found:
     """What one codec's numbers of a batch are; read once `copies` are there.
 
     `answers` holds a picture's failure where the codec gave nothing; `finite`, bool [2, N], tells
-    of the others whether latents and pixels are.
+    of the others whether latents and pixels are. `size_px` is the picture's, without padding.
     """
 
     info: CodecInfo
@@ -119,7 +124,12 @@ def no_memory(codec: Codec, image_id: str, error: torch.OutOfMemoryError) -> Cod
 
 def _run_codec(plan: Plan, codec: Codec, references: References) -> CodecBatch:
     own = references.pixels
-    pieces = list(reconstruct_pieces(codec, own, halve=True))
+    height, width = own.shape[2:]
+    padding = padding_of(plan.suite)
+    given = own if padding is None else padding.around(own)
+    pieces = list(reconstruct_pieces(codec, given, halve=True))
+    if padding is not None:
+        pieces = [padding.cut_off(piece, width, height) for piece in pieces]
     finite = _finite(pieces, own)
     clamped = _clamped(pieces, finite, own)
     levels = clamped.mul(255).round_()
@@ -140,7 +150,7 @@ def _run_codec(plan: Plan, codec: Codec, references: References) -> CodecBatch:
         copies.start(measured.means),
         copies.start(finite),
         tuple(_answers(pieces, copies)),
-        own.shape[2] * own.shape[3],
+        height * width,
         copies,
     )
     seen = None
@@ -180,7 +190,7 @@ def _answers(pieces: list[Piece | Failure], copies: HostCopies) -> Iterator[Answ
         else:
             latents = _latents(piece.encoded, copies)
             for index, nbits in enumerate(piece.encoded.nbits):
-                yield Answer(index, nbits, latents)
+                yield Answer(index, nbits, piece.encoded.bits_variant, latents)
 
 
 def _latents(encoded: Encoded, copies: HostCopies) -> Latents | None:
@@ -267,9 +277,8 @@ def _missing(plan: Plan, image_id: str, codec: str) -> list[Score]:
 def _rates(image_id: str, found: Found, answer: Answer) -> list[Score]:
     """Return what the picture costs: bits per pixel, and how much smaller than 8-bit RGB."""
     name, pixels = found.info.name, found.size_px
-    bits = "bpp/measured" if answer.latents is None else "bpp/stored"
     rates: list[tuple[str, str, float, str]] = [
-        ("bpp", bits, answer.nbits / pixels, "bit/px"),
+        ("bpp", answer.bits_variant, answer.nbits / pixels, "bit/px"),
         ("stored_bits_ratio", "stored_bits_ratio/rgb8", 24 * pixels / answer.nbits, ""),
     ]
     if answer.latents is not None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..errors import ImageError
 from ..images.find import file_sha256
-from ..images.pixels import fit_pixels, read_pixels
+from ..images.pixels import fit_pixels, placement, read_pixels
 from ..records import ImageRef
 from ..suite import Suite
 
@@ -62,4 +62,11 @@ class Decoded:
 
     def _fitted(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
         suite = self._suite
-        return fit_pixels(rgb, suite.size, suite.fit or "crop", suite.background)
+        fitted = fit_pixels(rgb, suite.size, suite.fit or "crop", suite.background)
+        if suite.fit != "pad" or suite.size is None:
+            return fitted
+        # Padding is the codec's alone: see `padding`.
+        place = placement(rgb.shape[1], rgb.shape[0], suite.size, "pad")
+        rows = slice(place.top_px, place.top_px + place.height_px)
+        columns = slice(place.left_px, place.left_px + place.width_px)
+        return np.ascontiguousarray(fitted[rows, columns])

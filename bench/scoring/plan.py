@@ -18,12 +18,14 @@ from ..codecs import Codec, Unfitted, open_unfitted
 from ..codecs.tensors import default_device
 from ..errors import ImageError, RegionError, RunFolderError, SuiteError
 from ..images.find import ImageSet, find_images
+from ..images.pixels import placement
 from ..images.regions import fit_region, read_regions
 from ..records import ImageRef, MetricColumn, Progress, Region, Unavailable
 from ..store.environment import read_environment
 from ..store.record import ErrorMap, RunRecord, new_record
 from ..suite import Suite
 from .decoded import Decoded
+from .padding import padding_of
 
 
 @dataclass(frozen=True)
@@ -182,7 +184,7 @@ def _place_regions(
     suite: Suite, images: Sequence[ImageRef]
 ) -> tuple[dict[str, list[Region]], tuple[str, ...]]:
     """Return each picture's regions in the pixels that are scored, and those of no picture."""
-    sources = list(suite.regions)
+    sources, padding = list(suite.regions), padding_of(suite)
     if "sample" in suite.images and "sample" not in sources:
         sources.append("sample")
     size_px = {image.image_id: (image.width_px, image.height_px) for image in images}
@@ -201,6 +203,9 @@ def _place_regions(
             if fitted is None:
                 unused.append(f"{region.image_id}/{region.name}")
             else:
+                if padding is not None:
+                    scored_px = _scored_px(*size_px[region.image_id], suite)
+                    fitted = padding.unframed(fitted, *scored_px)
                 regions[region.image_id].append(fitted)
     return regions, tuple(unused)
 
@@ -212,5 +217,20 @@ def _regions(plan: Plan) -> tuple[Region, ...]:
 def _as_scored(image: ImageRef, suite: Suite) -> ImageRef:
     if suite.size is None:
         return image
-    note = f"{image.width_px}x{image.height_px} px made {suite.size}x{suite.size} by {suite.fit}"
-    return replace(image, width_px=suite.size, height_px=suite.size, notes=(*image.notes, note))
+    width, height = _scored_px(image.width_px, image.height_px, suite)
+    note = f"{image.width_px}x{image.height_px} px made {width}x{height}"
+    if suite.fit == "pad":
+        note += f", padded to {suite.size}x{suite.size} for the codec alone"
+    else:
+        note += f" by {suite.fit}"
+    return replace(image, width_px=width, height_px=height, notes=(*image.notes, note))
+
+
+def _scored_px(width_px: int, height_px: int, suite: Suite) -> tuple[int, int]:
+    """Return the width and height at which a picture is scored."""
+    if suite.size is None:
+        return width_px, height_px
+    if suite.fit != "pad":
+        return suite.size, suite.size
+    place = placement(width_px, height_px, suite.size, "pad")
+    return place.width_px, place.height_px

@@ -105,7 +105,7 @@ def _protocol(record: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         ("baseline", str(record["baseline"])),
         ("pictures", str(suite["pictures"])),
-        *scored_as(suite["size"], suite["fit"], suite["rounding"]),
+        *scored_as(suite["size"], suite["fit"], suite["rounding"], suite.get("background")),
         ("runs", ", ".join(str(run["name"]) for run in record["runs"])),
         ("made", moment(record["created"])),
     ]

@@ -8,7 +8,8 @@ from ..tables.timings import timed_cells
 
 _METRICS = {
     "psnr": "Peak signal-to-noise ratio: 10·log10(1/MSE) over all pixels and channels, in "
-    "decibels. 6 dB more is half the error. Infinite for identical pictures and never capped.",
+    "decibels. 6 dB more is half the root-mean-square error, so a quarter of the MSE. Infinite for "
+    "identical pictures and never capped.",
     "mse": "Mean squared error over pixels and channels in [0, 1].",
     "mae": "Mean absolute error over pixels and channels in [0, 1].",
     "ssim": "Structural similarity: local means, variances and covariance under a Gaussian window; "
@@ -23,10 +24,14 @@ _METRICS = {
 _RATES = {
     "bpp/stored": "Bits per pixel of the latents as they are stored, at their own precision, "
     "without entropy coding: no fair race against the bytes of a file.",
-    "bpp/measured": "Bits per pixel of real bytes.",
+    "bpp/indices": "Bits per pixel of a codebook's indices: ⌈log2 K⌉ bits for each of them, K the "
+    "entries of the codebook; a fixed length, without entropy coding.",
+    "bpp/measured": "Bits per pixel of real bytes: of a file, or of quantised latents, "
+    "entropy-coded and with their header.",
     "elements_ratio": "Numbers in the picture over numbers in the latents: 48 for [3, 512, 512] → "
-    "[4, 64, 64].",
-    "stored_bits_ratio": "24 bits per pixel over the bits that are stored.",
+    "[4, 64, 64]. Of a set: all numbers of its pictures over all of their latents.",
+    "stored_bits_ratio": "24 bits per pixel over the bits that are stored. Of a set: all raw bits "
+    "over all stored bits, so pictures count by their size.",
 }
 
 _TIMES = (

@@ -84,6 +84,6 @@ def _quality_protocol(run: StoredRun) -> list[tuple[str, str]]:
     hashes = "".join(image.sha256 for image in images)
     return [
         ("pictures", f"{len(images)} from {sets}" if sets else str(len(images))),
-        *scored_as(suite.size, suite.fit, suite.rounding),
+        *scored_as(suite.size, suite.fit, suite.rounding, suite.background),
         ("set hash", hashlib.sha256(hashes.encode()).hexdigest()[:12]),
     ]

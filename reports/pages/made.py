@@ -91,9 +91,14 @@ def moment(created: str) -> str:
     return f"{datetime.fromisoformat(created):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def scored_as(size: int | None, fit: str | None, rounding: str) -> list[tuple[str, str]]:
+def scored_as(
+    size: int | None, fit: str | None, rounding: str, background: str | None
+) -> list[tuple[str, str]]:
     """Return the size of the pictures and what became of the reconstructions, as (what, how)."""
+    how = f"{size} px, {fit}" if size else "native"
+    if fit == "pad":
+        how += f" with {background} for the codec; padding is in no number"
     return [
-        ("size", f"{size} px, {fit}" if size else "native"),
+        ("size", how),
         ("reconstructions", "scored unrounded" if rounding == "float" else "rounded to 8 bits"),
     ]

@@ -43,9 +43,8 @@ def rate(run: StoredRun) -> list[Plot]:
     legend_above(figure, axes[0].get_legend_handles_labels())
     caption = (
         "Large markers are means over the pictures, small ones single pictures, to which they "
-        "lead. Filled: real bytes "
-        "of a file; hollow: latents as stored at their own precision, not yet entropy-coded, which "
-        "is no fair race against a file."
+        "lead. Filled: real bytes; hollow: latents at their own precision, or indices of a "
+        "codebook, not yet entropy-coded, which is no fair race against real bytes."
     )
     return [Plot("rate", caption, figure)]
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from ...bench.rate.store import StoredRd
 from .columns import NOT_APPLICABLE, UNAVAILABLE, Column, columns_of
-from .reading import Section, significant
+from .reading import Section, of_pictures, significant
 from .writers import Makers, Table, made_tables
 
 RATES_BPP = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
@@ -72,17 +72,33 @@ def curve_table(found: StoredRd) -> pd.DataFrame:
 
 
 def curve_sections(found: StoredRd) -> list[Section]:
-    """Return a section a codec: its settings, rates and qualities."""
+    """Return a section a codec: its settings, rates and qualities.
+
+    A mean over fewer than all pictures says over how many.
+    """
     columns = metric_columns(found)
     table = curve_table(found)
+    total = len(found.record["images"])
+    keys = ["codec", "setting"]
+    counts = {
+        column.variant: curve_means(found, column.variant).set_index(keys)["n_images"].to_dict()
+        for column in columns
+    }
     header = ("setting", "bit/px", *(_title(column) for column in columns))
     parts: list[Section] = []
     for codec, rows in table.groupby("codec", sort=False):
         cells = tuple(
             (
                 str(row["setting"]),
-                significant(float(row["bpp"])),
-                *(column.number(float(row[column.variant])) for column in columns),
+                of_pictures(significant(float(row["bpp"])), row["n_images"], total),
+                *(
+                    of_pictures(
+                        column.number(float(row[column.variant])),
+                        counts[column.variant].get((row["codec"], row["setting"]), total),
+                        total,
+                    )
+                    for column in columns
+                ),
             )
             for row in rows.to_dict("records")
         )
@@ -141,7 +157,7 @@ def rate_sections(found: StoredRd) -> list[Section]:
     rows = tuple(
         (
             str(row["codec"]),
-            str(row["setting"]),
+            of_pictures(str(row["setting"]), int(row["n_images"]), len(found.record["images"])),
             *(f"{significant(float(row[name]))}×" for name in _RATIOS),
             *(significant(float(row[name])) for name in ("bpp", "entropy_bpp", "header_bpp")),
         )

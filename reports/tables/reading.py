@@ -58,6 +58,11 @@ def share(value: float | None, digits: int = 3) -> str:
     return NOT_APPLICABLE if value is None else f"{significant(100 * value, digits)} %"
 
 
+def of_pictures(text: str, known: int, pictures: int) -> str:
+    """Return a mean's text, and what it is a mean of where that is not all pictures."""
+    return text if known >= pictures else f"{text} ({known} of {pictures} pictures)"
+
+
 def span(values: list[float], digits: int = 3) -> str:
     """Return `low to high` of values, or the one that all of them are."""
     low, high = significant(min(values), digits), significant(max(values), digits)

@@ -14,10 +14,11 @@ import numpy as np
 import pandas as pd
 
 from ...bench.records import WHOLE
+from ...bench.store.rates import rate_of_set
 from ...bench.store.run import StoredRun
 from .columns import Column, quality_columns, rate_columns
 from .latents import latents
-from .statistics import describe, finite_mean
+from .statistics import describe
 from .timings import timings
 
 WORST_COUNT = 5
@@ -75,11 +76,12 @@ def summary(run: StoredRun) -> pd.DataFrame:
     """Return one row a codec, columns (variant, statistic): see `describe`.
 
     The columns `infinite` and `mean of the finite` are there where a codec has an infinite value.
-    A rate has its mean only: of the pictures' bits per pixel, each picture counting alike.
+    A rate has `pictures` and its `mean`: see `rate_of_set`.
     """
     pixels = pd.Series(
         {image.image_id: image.width_px * image.height_px for image in run.record.images}
     )
+    counted = pixels.reindex(scored_images(run)).to_numpy(np.float64)
     blocks: dict[tuple[str, str], list[float | str]] = {}
     for column in quality_columns(run):
         values = whole_values(run, column.variant)
@@ -89,8 +91,11 @@ def summary(run: StoredRun) -> pd.DataFrame:
             if infinite or statistic not in ("infinite", "mean of the finite"):
                 blocks[column.variant, statistic] = [row[statistic] for row in rows]
     for column in rate_columns(run):
-        values = whole_values(run, column.variant).values()
-        blocks[column.variant, "mean"] = [finite_mean(of_codec.to_numpy()) for of_codec in values]
+        values = [of_codec.to_numpy() for of_codec in whole_values(run, column.variant).values()]
+        known = [float(np.isfinite(of_codec).sum()) for of_codec in values]
+        blocks[column.variant, "pictures"] = list(known)
+        means = [rate_of_set(column.metric, of_codec, counted) for of_codec in values]
+        blocks[column.variant, "mean"] = list(means)
     return _frame(blocks, pd.Index(codec_names(run), name="codec"))
 
 

@@ -67,7 +67,7 @@ def mean_text(row: Any, column: Column, pictures: int) -> str:
     """
     values = row[column.variant]
     text = column.number(float(values["mean"]))
-    if column.is_rate or math.isnan(values["mean"]):
+    if math.isnan(values["mean"]):
         return text
     told: list[str] = []
     known, infinite = int(values["pictures"]), int(values.get("infinite", 0))

@@ -70,6 +70,7 @@ class AutoencoderCodec:
             latents=latents,
             posterior_mean=None if posterior.std is None else posterior.mode,
             posterior_std=posterior.std,
+            has_indices=codebook_size(self.vae) is not None,
         )
 
     @torch.no_grad()

@@ -8,13 +8,22 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ...errors import VaebenchError
-from ...records import MetricColumn, Progress
+from ...records import RATIOS, MetricColumn, Progress
 from ...suite import CodecSpec
 from ...timing.ab import AbResult, ab
 from ..pairing import Mismatch, PairedCodec, Side
 from ..statistics import paired_differences
 from .result import RuleOutcome
-from .rules import Finding, LatencyRule, QualityRule, Rule, Verdict, judge_bound, judge_margin
+from .rules import (
+    Finding,
+    LatencyRule,
+    QualityRule,
+    Rule,
+    Verdict,
+    judge_bound,
+    judge_margin,
+    judge_ratio,
+)
 
 Latency = Callable[[CodecSpec, CodecSpec, LatencyRule, Progress], AbResult]
 
@@ -86,6 +95,10 @@ def _scored(question: Question, rule: QualityRule) -> RuleOutcome:
     if rule.is_relative:
         differences = paired_differences(own, theirs)
         finding = judge_margin(differences, bool(column.higher_is_better), rule.limit)
+    elif column.name in RATIOS:
+        sizes = {picture.sha256: picture.width_px * picture.height_px for picture in pair.pictures}
+        pixels = both.index.get_level_values("sha256").map(sizes).to_numpy(float)
+        finding = judge_ratio(own, pixels, rule.condition, rule.limit)
     else:
         finding = judge_bound(own, rule.condition, rule.limit)
     for reason in _left_out(question, rule):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import numpy as np
@@ -191,6 +191,26 @@ def judge_bound(values: np.ndarray, condition: Condition, limit: float) -> Findi
     if infinite:
         reason = f"{infinite} of {values.size} pictures infinite, left out of the mean"
     return Finding(verdict, result.mean_diff, low, high, result.n_images, reason)
+
+
+def judge_ratio(
+    values: np.ndarray, pixels: np.ndarray, condition: Condition, limit: float
+) -> Finding:
+    """Decide `at least` or `at most` of a set's ratio, see `rate_of_set`, by its reciprocal.
+
+    That is a mean over pictures: of what each stores for its share of all pixels.
+
+    Args:
+        values: float [n], the ratio of each picture, above 0. pixels: [n], how many each has.
+    """
+    bound = 1 / limit if limit > 0 else math.inf
+    other: Condition = "at most" if condition == "at least" else "at least"
+    found = judge_bound(pixels / pixels.mean() / values, other, bound)
+    estimate, low, high = (
+        None if cost is None else 1 / cost if cost > 0 else math.inf
+        for cost in (found.estimate, found.high, found.low)
+    )
+    return replace(found, estimate=estimate, low=low, high=high)
 
 
 def _side(keeps: bool, breaks: bool) -> Verdict:

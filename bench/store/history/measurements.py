@@ -14,6 +14,7 @@ import pandas as pd
 
 from ...records import RATES, WHOLE
 from ..environment import git_revision
+from ..rates import rate_of_set
 from ..run import StoredRun
 
 TIMING_MEASURES = {
@@ -120,12 +121,17 @@ def _scores(run: StoredRun, commit: str | None) -> Iterator[Measurement]:
     weights = {codec.name: codec.weights_sha256 for codec in run.record.codecs}
     directions = {entry.variant: entry.higher_is_better for entry in run.record.metrics}
     where = _protocol(run)
+    pixels = {image.image_id: image.width_px * image.height_px for image in run.record.images}
     scores = run.scores.assign(part=run.scores["kind"].where(run.scores["region"] != WHOLE, WHOLE))
     known = scores.dropna(subset=["value"])
     keys = ["codec", "variant", "unit", "metric", "part"]
     groups: Any = known.groupby(keys, sort=False)
     for (codec, variant, unit, metric, part), group in groups:
-        mean = float(group["value"].mean())
+        values = group["value"].to_numpy(float)
+        if metric in RATES:
+            mean = rate_of_set(str(metric), values, group["image_id"].map(pixels).to_numpy(float))
+        else:
+            mean = float(values.mean())
         extra: dict[str, Any] = {
             "values": len(group),
             "weights_sha256": weights.get(codec),
@@ -155,6 +161,7 @@ def _protocol(run: StoredRun) -> str:
     hashes = sorted(image.sha256 for image in run.record.images)
     suite = run.record.suite
     size = f"{suite.size} px {suite.fit}" if suite.size else "native size"
+    size += f" on {suite.background}" if suite.fit == "pad" else ""
     return f"{len(hashes)} pictures {_fingerprint(hashes)[:8]}, {size}, {suite.rounding}"
 
 

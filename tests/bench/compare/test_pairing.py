@@ -131,6 +131,22 @@ def test_another_protocol_has_no_pair(suite: dict[str, Any], words: str) -> None
     assert mismatches == [Mismatch("protocol", "jpeg", reason)]
 
 
+def test_the_background_of_padding_is_part_of_the_protocol() -> None:
+    def run(name: str, background: str, **fit: Any) -> StoredRun:
+        asked = Suite.create(codecs=["jpeg"], background=background, **fit)
+        return stored(name, name, [whole("a", f"jpeg-{name}", 30)], suite=asked)
+
+    pad = {"size": 96, "fit": "pad"}
+    white, black = run("1", "#ffffff", **pad), run("2", "#000000", **pad)
+    pair, mismatches = pair_codec(*label_codecs([white, black]))
+    assert pair is None
+    words = "96 px by pad on {}, rounded to 8 bits"
+    reason = f"{words.format('#000000')}; the baseline: {words.format('#ffffff')}"
+    assert mismatches == [Mismatch("protocol", "jpeg-2", reason)]
+    # Where nothing is padded it lies under transparent pixels alone, of which notes tell.
+    assert pair_codec(*label_codecs([run("1", "#ffffff"), run("2", "#000000")]))[0] is not None
+
+
 def test_a_metric_whose_good_side_is_not_known_is_left_out() -> None:
     unknown = (MetricColumn("x", "x/y", "", None),)
     run = stored("1", "x", [whole("a", "vae", 30), whole("a", "jpeg", 30)], metrics=unknown)

@@ -14,6 +14,7 @@ from vaebench.bench.compare.gate.rules import (
     join,
     judge_bound,
     judge_margin,
+    judge_ratio,
     parse_rule,
 )
 from vaebench.bench.compare.statistics import compare_pairs
@@ -115,6 +116,28 @@ def test_any_size_and_share_is_read_back(size: int, percent: float) -> None:
 def test_a_limit_on_equal_values(condition, limit: float, verdict: str) -> None:
     found = judge_bound(np.full(8, 25.0), condition, limit)
     assert (found.verdict, found.estimate, found.low, found.high) == (verdict, 25.0, 25.0, 25.0)
+
+
+@pytest.mark.parametrize(
+    ("condition", "limit", "verdict"),
+    [
+        ("at least", 5.0, "pass"),
+        ("at least", 5.5, "fail"),
+        ("at most", 5.5, "pass"),
+        ("at most", 5.0, "fail"),
+        ("at least", 0.0, "pass"),
+        ("at most", -1.0, "fail"),
+    ],
+)
+def test_a_limit_on_the_ratio_of_a_set(condition, limit: float, verdict: str) -> None:
+    # Half the pictures store 100 px in 1200 bits, half 300 px in 600: 9600 raw over 1800 bits.
+    # Their ratios are 2 and 12, whose mean, 7, is that of nothing.
+    ratios, pixels = np.tile([2.0, 12.0], 500), np.tile([100.0, 300.0], 500)
+    found = judge_ratio(ratios, pixels, condition, limit)
+    assert found.estimate == pytest.approx(9600 / 1800)
+    assert found.low is not None and found.high is not None
+    assert found.low < 9600 / 1800 < found.high
+    assert found.verdict == verdict
 
 
 @pytest.mark.parametrize(
