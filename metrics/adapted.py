@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib.metadata
+import math
 from collections.abc import Callable, Iterable
 
 import torch
@@ -53,7 +54,13 @@ class AdaptedMetric(DescribedMetric):
         except Exception as error:  # another package's code: its reason is the user's
             raise MetricUnavailable(f"{self.name} refused the pictures: {reason(error)}") from error
         if isinstance(score, int | float) or (isinstance(score, Tensor) and score.numel() == 1):
-            return float(score)
+            value = float(score)
+            if math.isnan(value):
+                raise MetricUnavailable(
+                    f"{self.name} is not a number (NaN) for this pair of pictures: they leave it "
+                    "undefined, as a flat or black part of a picture may."
+                )
+            return value
         raise MetricUnavailable(
             f"{self.name} returned no single number for one pair of pictures: "
             f"got {type(score).__name__}."
@@ -66,10 +73,14 @@ def reason(error: Exception) -> str:
     return text if text.endswith(".") else f"{text}."
 
 
-def loosely_named(name: str, valid: Iterable[str], package: str) -> str:
+def loosely_named(
+    name: str, valid: Iterable[str], package: str, offered: Iterable[str] | None = None
+) -> str:
     """Return the valid name equal to `name` but for case, hyphens and underscores.
 
-    Raises: MetricError with the nearest match and the valid names.
+    Args:
+        offered: those of the valid names that are of use here; all where none are given.
+    Raises: MetricError with the nearest match and the names that are offered.
     """
     known = list(valid)
     if name in known:
@@ -77,9 +88,10 @@ def loosely_named(name: str, valid: Iterable[str], package: str) -> str:
     names = {_loose(one): one for one in known}
     if _loose(name) in names:
         return names[_loose(name)]
-    near = difflib.get_close_matches(_loose(name), names, n=1)
+    shown = known if offered is None else list(offered)
+    near = difflib.get_close_matches(_loose(name), {_loose(one): one for one in shown}, n=1)
     hint = f" Did you mean {package}:{names[near[0]]}?" if near else ""
-    listed = ", ".join(sorted(known))
+    listed = ", ".join(sorted(shown))
     raise MetricError(f"Unknown metric '{package}:{name}'.{hint} Valid after {package}: {listed}.")
 
 
@@ -87,6 +99,6 @@ def _loose(name: str) -> str:
     return name.lower().replace("-", "").replace("_", "")
 
 
-def fingerprint_stem(package: str) -> str:
-    """Return `PACKAGE-VERSION-rgb`, the stem of an adapted metric's fingerprint."""
-    return f"{package}-{importlib.metadata.version(package)}-rgb"
+def fingerprint_stem(package: str, colour: str = "rgb") -> str:
+    """Return `PACKAGE-VERSION-COLOUR`, the stem of an adapted metric's fingerprint."""
+    return f"{package}-{importlib.metadata.version(package)}-{colour}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import Any, Final
 
 from torch import Tensor
 
@@ -12,6 +12,12 @@ from .base import Metric, MetricUnavailable
 from .info import MetricContext, MetricInfo, colour_info
 
 PACKAGE = "pyiqa"
+
+_ALWAYS_LUMA: Final = ("VIF",)
+"""Networks of pyiqa that take BT.601 luma without an option that says so."""
+
+_CAPS: Final = {"PSNR": "cap80-"}
+"""Of identical pictures it gives 80 dB: it adds 1e-8 to the mean squared error."""
 
 
 def describe_pyiqa(name: str) -> MetricInfo:
@@ -56,10 +62,15 @@ def _config(name: str) -> tuple[str, dict[str, Any]]:
         raise MetricUnavailable(
             f"{PACKAGE}:{name} needs pyiqa: {reason(error)} Run pip install 'vaebench[pyiqa]'."
         ) from error
-    known = loosely_named(name, configs, PACKAGE)
+    offered = [one for one, config in configs.items() if config.get("metric_mode") == "FR"]
+    known = loosely_named(name, configs, PACKAGE, offered)
     return known, configs[known]
 
 
 def _info(name: str, config: dict[str, Any]) -> MetricInfo:
     higher_is_better = not config.get("lower_better", False)
-    return colour_info(f"{PACKAGE}:{name}", "", higher_is_better, fingerprint_stem(PACKAGE))
+    options = config.get("metric_opts", {})
+    is_luma = options.get("test_y_channel", False) or options.get("type") in _ALWAYS_LUMA
+    cap = _CAPS.get(options.get("type"), "")
+    stem = fingerprint_stem(PACKAGE, f"{cap}{'luma' if is_luma else 'rgb'}")
+    return colour_info(f"{PACKAGE}:{name}", "", higher_is_better, stem)

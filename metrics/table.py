@@ -16,6 +16,7 @@ from .lpips import LPIPS, lpips_info
 from .ms_ssim import MS_SSIM_INFO, MSSSIM
 from .psnr import MAE, MAE_INFO, MSE, MSE_INFO, PSNR, PSNR_INFO
 from .pyiqa_adapter import describe_pyiqa, open_pyiqa
+from .sets import refuse_set_metric
 from .ssim import SSIM, SSIM_INFO, SSIM_LUMA_INFO
 from .torchmetrics_adapter import describe_torchmetrics, open_torchmetrics
 from .trunks import ALEX, SQUEEZE, VGG, Trunk
@@ -69,6 +70,7 @@ def describe_metric(name: str) -> MetricInfo:
 
     Raises: MetricError for an unknown name, with the nearest match and the valid names.
     """
+    refuse_set_metric(name)
     prefix, colon, rest = name.partition(":")
     if colon and prefix in SOURCES:
         return SOURCES[prefix].describe(rest)
@@ -85,6 +87,7 @@ def open_metric(name: str, weights: Path | None = None, device: str = "cpu") -> 
     Raises: MetricUnavailable where it cannot be had here, with the reason and the mend;
         MetricError for an unknown name, with the nearest match and the valid names.
     """
+    refuse_set_metric(name)
     context = MetricContext(weights, device)
     prefix, colon, rest = name.partition(":")
     if colon and prefix in SOURCES:

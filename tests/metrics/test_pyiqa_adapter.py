@@ -19,6 +19,12 @@ def pyiqa(monkeypatch):
         "gain": {"metric_mode": "FR"},
         "no-weights": {"metric_mode": "FR"},
         "niqe": {"metric_mode": "NR", "lower_better": True},
+        "fid": {"metric_mode": "NR", "lower_better": True},
+        "ssim": {"metric_opts": {"type": "SSIM", "test_y_channel": True}, "metric_mode": "FR"},
+        "ssimc": {"metric_opts": {"type": "SSIM", "test_y_channel": False}, "metric_mode": "FR"},
+        "psnr": {"metric_opts": {"type": "PSNR", "test_y_channel": False}, "metric_mode": "FR"},
+        "psnry": {"metric_opts": {"type": "PSNR", "test_y_channel": True}, "metric_mode": "FR"},
+        "vif": {"metric_opts": {"type": "VIF"}, "metric_mode": "FR"},
     }
 
     def create_metric(name, device):
@@ -64,6 +70,40 @@ def test_facts_come_from_the_package(pyiqa):
     info = describe_metric("pyiqa:mean-error")
     assert (info.name, info.unit, info.higher_is_better) == ("pyiqa:mean_error", "", False)
     assert info == describe_metric("pyiqa:mean_error")
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    [
+        ("ssim", "luma"),
+        ("ssimc", "rgb"),
+        ("psnr", "cap80-rgb"),
+        ("psnry", "cap80-luma"),
+        ("vif", "luma"),
+    ],
+)
+def test_the_fingerprint_tells_luma_from_rgb_and_a_cap(pyiqa, name, stem):
+    info = describe_metric(f"pyiqa:{name}")
+    assert info.rounded == f"pyiqa:{name}/pyiqa-0.1.16-{stem}8"
+    assert info.unrounded == f"pyiqa:{name}/pyiqa-0.1.16-{stem}-float"
+
+
+def test_the_real_configs_tell_of_luma():
+    pytest.importorskip("pyiqa")
+    luma = ("ssim", "psnry", "ms_ssim", "gmsd", "nlpd", "cw_ssim", "vif")
+    for name in luma:
+        assert describe_metric(f"pyiqa:{name}").rounded.endswith("-luma8"), name
+    for name in ("ssimc", "psnr", "fsim", "lpips"):
+        assert describe_metric(f"pyiqa:{name}").rounded.endswith("-rgb8"), name
+
+
+def test_sets_and_single_pictures_are_not_offered(pyiqa):
+    with pytest.raises(MetricError, match="two sets of pictures"):
+        open_metric("pyiqa:fid")
+    with pytest.raises(MetricError) as caught:
+        open_metric("pyiqa:zzz")
+    offered = str(caught.value).partition("Valid after pyiqa: ")[2]
+    assert "ssimc" in offered and "niqe" not in offered and "fid" not in offered
 
 
 def test_the_package_builds_where_its_pictures_go(pyiqa):

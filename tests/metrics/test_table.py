@@ -19,7 +19,7 @@ from vaebench.metrics import (
 )
 
 WITHOUT_WEIGHTS = [name for name in METRICS if not name.startswith("lpips")]
-ADAPTED = ["torchmetrics:UniversalImageQualityIndex"]
+ADAPTED = ["torchmetrics:ErrorRelativeGlobalDimensionlessSynthesis"]
 
 FINGERPRINTS = {
     "psnr": ("psnr", "dB", True, "psnr/rgb8", "psnr/rgb-float"),
@@ -204,3 +204,10 @@ def test_importing_the_room_imports_no_metric_package():
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", ["fid", "rfid", "FID", "KID", "inception-score"])
+def test_a_metric_of_sets_is_one_sentence(name):
+    for ask in (describe_metric, open_metric):
+        with pytest.raises(MetricError, match=f"'{name}' compares the distributions of two sets"):
+            ask(name)
