@@ -37,15 +37,24 @@ class AdaptedMetric(DescribedMetric):
     def compare(self, prepared: Tensor, reconstruction: Tensor, want_maps: bool) -> Result:
         """Return the score of each picture; there are no maps.
 
-        Raises: ShapeMismatch; MetricUnavailable where the package refuses the pictures.
+        Raises: ShapeMismatch; MetricUnavailable where no picture of the batch has a score.
         """
         check_pair(prepared.shape, reconstruction)
         pictures = reconstruction.to(self._device, torch.float32)
-        values = [
-            self._value(prepared[index : index + 1], pictures[index : index + 1])
-            for index in range(len(prepared))
-        ]
-        return Result(torch.tensor(values, dtype=torch.float64, device=reconstruction.device))
+        values = [math.nan] * len(prepared)
+        reasons = [""] * len(prepared)
+        for index in range(len(prepared)):
+            one = slice(index, index + 1)
+            try:
+                values[index] = self._value(prepared[one], pictures[one])
+            except MetricUnavailable as error:
+                if len(prepared) == 1:
+                    raise
+                reasons[index] = str(error)
+        if reasons and all(reasons):
+            raise MetricUnavailable("; ".join(dict.fromkeys(reasons)))
+        found = torch.tensor(values, dtype=torch.float64, device=reconstruction.device)
+        return Result(found, reasons=tuple(reasons) if any(reasons) else ())
 
     def _value(self, reference: Tensor, reconstruction: Tensor) -> float:
         try:

@@ -26,10 +26,12 @@ class Result:
 
     `values` is float64 [N]. `maps` is float [N, H, W] whose mean over a mask is the metric's
     raw regional value, to be passed through `Metric.pool`; None where the metric has no map.
+    `reasons` says why a picture has no value (NaN), "" where it has; empty where all have.
     """
 
     values: Tensor
     maps: Tensor | None = None
+    reasons: tuple[str, ...] = ()
 
 
 class Metric(Protocol):

@@ -5,6 +5,7 @@ What is measured stays on the device until all of it is fetched at once: a GPU i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -68,12 +69,24 @@ class PictureScores:
 
 @dataclass(frozen=True)
 class Column:
-    """What one metric gave of a batch: `count` means, or none, for a reason."""
+    """What one metric gave of a batch: `count` means, or none, for a reason.
+
+    `reasons` says of each picture why it alone has none; empty where all have a mean.
+    """
 
     metric: Metric
     variant: str
     count: int
     reason: str = ""
+    reasons: tuple[str, ...] = ()
+
+    def reason_of(self, index: int, means: Sequence[float]) -> str:
+        """Return why a picture has no value, "" where it has one."""
+        if not self.count:
+            return self.reason
+        own = self.reasons[index] if self.reasons else ""
+        is_nan = not own and math.isnan(means[index])
+        return f"{self.metric.name} is not a number (NaN) for this pair" if is_nan else own
 
 
 @dataclass(frozen=True)
@@ -104,11 +117,11 @@ class Sheet:
         self, picture: PictureScores, column: Column, index: int, means: Sequence[float]
     ) -> None:
         metric, image_id = column.metric, self.image_ids[index]
-        if not column.count:
+        if reason := column.reason_of(index, means):
             asked = MetricColumn(metric.name, column.variant, metric.unit, metric.higher_is_better)
             picture.scores.append(empty_score(image_id, self.codec, asked))
             picture.unavailable.append(
-                Unavailable(metric.name, column.variant, column.reason, image_id, self.codec)
+                Unavailable(metric.name, column.variant, reason, image_id, self.codec)
             )
             return
         values = [(WHOLE, WHOLE, means[index])]
@@ -189,7 +202,7 @@ def measure_batch(
         except (MetricError, torch.OutOfMemoryError) as error:
             columns.append(Column(metric, variant, 0, _reason(error, len(reconstruction))))
             continue
-        columns.append(Column(metric, variant, sum(map(len, own))))
+        columns.append(Column(metric, variant, sum(map(len, own)), reasons=result.reasons))
         means += own
     sheet = Sheet(codec, references.image_ids, references.placed_regions, tuple(columns))
     return Measured(sheet, torch.cat(means), maps)
