@@ -93,16 +93,25 @@ def run(
         return _finish(suite, folder, progress, history)
 
 
-def resume(folder: str | Path, progress: Progress = silent, history: str | None = None) -> ShownRun:
+def resume(
+    folder: str | Path,
+    progress: Progress = silent,
+    history: str | None = None,
+    codecs: Sequence[str] = (),
+) -> ShownRun:
     """Go on with a run that was stopped, and write its report.
 
+    Args:
+        codecs: those of the run that are trusted to run code of their checkpoint, given as they
+            were when it began: its folder could come from anyone.
     Raises: VaebenchError.
     """
     from .scoring.evaluate import resume as go_on
 
     with _held(folder, "run --resume") as folder:
-        stored = go_on(folder, progress)
-        return _finish(stored.record.suite, folder, progress, history)
+        suite = read_record(folder).suite.given_again(codecs)
+        go_on(folder, progress, suite)
+        return _finish(suite, folder, progress, history)
 
 
 def _finish(suite: Suite, folder: Path, progress: Progress, history: str | None) -> ShownRun:

@@ -93,6 +93,22 @@ def first_line(error: BaseException) -> str:
     return lines[0] if lines else type(error).__name__
 
 
+_NAMED = 10
+_LONGEST = 200
+
+
+def shortened(text: str) -> str:
+    """Return a text of others as it fits a sentence: 200 characters at most."""
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return the first ten names as they fit a sentence, and how many more there are."""
+    ordered = sorted(names)
+    more = len(ordered) - _NAMED
+    return ", ".join(map(shortened, ordered[:_NAMED])) + (f" and {more} more" if more > 0 else "")
+
+
 def unknown_name(what: str, name: str, valid: Iterable[str]) -> str:
     """Return the sentence for an unknown name: the nearest match and the valid names."""
     names = sorted(valid)

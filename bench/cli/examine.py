@@ -165,13 +165,13 @@ def _formats() -> Iterator[Finding]:
 
 def _codecs() -> Iterator[Finding]:
     from ..api import DEFAULT_CODECS
-    from ..codecs import open_codec
+    from ..codecs import open_spec
     from ..suite import CodecSpec
 
     for text in DEFAULT_CODECS:
         spec = CodecSpec.parse(text)
         try:
-            open_codec(spec.name, spec.source, spec.settings)
+            open_spec(spec)
         except VaebenchError as error:
             yield Finding(f"codec {spec.name}", "does not open", str(error), True)
         else:

@@ -99,6 +99,7 @@ def run(
 ) -> None:
     """Encode, decode and score pictures with every codec; write tables, plots and a report."""
     from .. import api
+    from ..suite import CodecSpec
     from ..timing.startup import keep_freed_memory
     from .listing import summarise
     from .progress import shown_progress
@@ -120,12 +121,16 @@ def run(
     }
     given = {key: value for key, value in fields.items() if value is not None and value != []}
     if resume is not None:
-        if given or suite or save_suite or out:
-            raise typer.BadParameter("--resume goes on with a run as it began: no other options")
+        trusted = [text for text in codec or () if CodecSpec.parse(text).asks_for_trust]
+        if given.keys() - {"codecs"} or trusted != (codec or []) or suite or save_suite or out:
+            raise typer.BadParameter(
+                "--resume goes on with a run as it began: no other options but --codec, for one "
+                "that is trusted to run code of its checkpoint"
+            )
         with shown_progress() as progress, _resumable(resume):
-            stored = api.resume(resume, progress, history)
+            stored = api.resume(resume, progress, history, trusted)
     else:
-        chosen = _suite(suite, given)
+        chosen = suite_of(suite, given)
         if save_suite is not None:
             from ..store.atomic import write_output
 
@@ -179,7 +184,7 @@ def images(
     tell(list_images(sources, regions or []))
 
 
-def _suite(path: Path | None, given: dict[str, Any]) -> Suite:
+def suite_of(path: Path | None, given: dict[str, Any]) -> Suite:
     """Return the suite of a file, of options, or of both: options go before the file."""
     from ..api import DEFAULT_CODECS
     from ..suite import Suite
@@ -187,7 +192,7 @@ def _suite(path: Path | None, given: dict[str, Any]) -> Suite:
     if path is None:
         return Suite.create(**{"codecs": list(DEFAULT_CODECS), **given})
     loaded = Suite.load(path)
-    return Suite.create(**{**loaded.model_dump(), **given}) if given else loaded
+    return Suite.create(**{**dict(loaded), **given}) if given else loaded
 
 
 def _resumable(folder: Path) -> AbstractContextManager[None]:

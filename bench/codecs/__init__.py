@@ -6,7 +6,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .base import Codec, Family, Unfitted
-from .families import CODECS, family_of, open_codec, open_unfitted
+from .families import (
+    CODECS,
+    family_of,
+    open_codec,
+    open_spec,
+    open_unfitted,
+    open_unfitted_spec,
+)
 
 if TYPE_CHECKING:
     from .pil import latents_to_pil, pil_to_latents
@@ -19,7 +26,9 @@ __all__ = [
     "family_of",
     "latents_to_pil",
     "open_codec",
+    "open_spec",
     "open_unfitted",
+    "open_unfitted_spec",
     "pil_to_latents",
 ]
 

@@ -11,9 +11,9 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
-from ..errors import CodecError, unknown_name
+from ..errors import CodecError, SuiteError, unknown_name
 from ..records import Settings
-from ..suite import QUANTISED
+from ..suite import QUANTISED, CodecSpec
 from .autoencoder.sources import is_autoencoder_source, looks_like_path
 from .base import Codec, Family, Unfitted
 from .demo import DEMO_CHECKPOINTS
@@ -64,6 +64,8 @@ _PATH_FORMS = (
 def open_codec(name: str, source: str, settings: Settings) -> Codec:
     """Open the codec that a source and its settings mean.
 
+    It is what a caller of Python wrote; a spec that may come from a file goes by `open_spec`.
+
     Args:
         name: what the run calls it.
         source: jpeg, resize, demo-f8c4, a path, org/name, ….
@@ -71,7 +73,35 @@ def open_codec(name: str, source: str, settings: Settings) -> Codec:
     Raises: CodecError where no family claims the source, its family cannot open it, or it is one
         to be fitted on pictures, of which there are none here.
     """
-    codec = open_unfitted(name, source, settings)
+    return _fitted(name, open_unfitted(name, source, settings))
+
+
+def open_spec(spec: CodecSpec, settings: Settings | None = None) -> Codec:
+    """Open the codec of a spec, wherever that came from; see `open_unfitted_spec`.
+
+    Raises: CodecError.
+    """
+    return _fitted(spec.name, open_unfitted_spec(spec, settings))
+
+
+def open_unfitted_spec(spec: CodecSpec, settings: Settings | None = None) -> Codec | Unfitted:
+    """Open the codec of a spec, which runs code of a checkpoint only where it is by hand.
+
+    This is the gate: whatever has a spec opens it here.
+
+    Args:
+        settings: in place of the spec's own.
+    Raises: CodecError.
+    """
+    chosen = spec.settings if settings is None else dict(settings)
+    try:
+        spec.model_copy(update={"settings": chosen}).require_trust()
+    except SuiteError as error:
+        raise CodecError(f"Cannot open {spec.name}: {error}") from None
+    return open_unfitted(spec.name, spec.source, chosen)
+
+
+def _fitted(name: str, codec: Codec | Unfitted) -> Codec:
     if isinstance(codec, Unfitted):
         raise CodecError(
             f"Cannot open {name}: there are no pictures to fit it on here. "

@@ -9,6 +9,8 @@ payload.
 from __future__ import annotations
 
 import hashlib
+import os
+import shlex
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +18,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CodecError, first_line
+from ..errors import CodecError, first_line, listed, shortened
 from ..images.files.decode import MAX_PIXELS
 from ..records import Encoded
-from ..suite import CodecSpec
-from .families import CODECS, open_codec
+from ..suite import QUANTISED, CodecSpec
+from .autoencoder.sources import looks_like_path
+from .demo import DEMO_CHECKPOINTS
+from .families import CODECS, open_spec
 from .quantised import QuantisedCodec
 from .tensors import from_levels, reflect_pad, to_levels
 
@@ -31,6 +35,13 @@ SUFFIX = ".vbl"
 _HASH_BYTES = 16
 _START = struct.Struct("<4sB8s")
 _HEAD = struct.Struct(f"<II{_HASH_BYTES}sH")
+# What a file may set of its codec: all that the numbers alone depend on.
+_OF_A_FILE = (
+    *("step", "bits", "posterior", "seed", "subfolder", "config"),
+    *("dtype", "device", "channels_last", "tiling", "slicing"),
+)
+# A payload has 2²⁵ symbols at most.
+_MAX_BYTES = 1 << 28
 _MEND = "Encode the picture again, or fetch the file again."
 
 
@@ -104,9 +115,15 @@ def read_latent_file(path: Path) -> LatentFile:
         with path.open("rb") as file:
             # A foreign file is refused by its beginning, however long it is.
             start = file.read(len(MAGIC))
-            data = start + file.read() if start == MAGIC else start
+            is_too_long = start == MAGIC and os.fstat(file.fileno()).st_size > _MAX_BYTES
+            data = start + file.read(_MAX_BYTES) if start == MAGIC and not is_too_long else start
     except OSError as error:
         raise CodecError(f"Cannot read {path}: {error.strerror}.") from error
+    if is_too_long:
+        raise CodecError(
+            f"Cannot decode {path.name}: it has more than {_MAX_BYTES >> 20} MiB, and no picture "
+            "within the limits needs as many."
+        )
     return from_bytes(data, path.name)
 
 
@@ -169,20 +186,37 @@ def _open(spec: CodecSpec) -> QuantisedCodec:
             f"Cannot code pictures with {spec.source}: a quantised autoencoder is expected. Pass, "
             f"say, --codec '{CODECS['quantised'].example}'."
         )
-    codec = open_codec(spec.name, spec.source, spec.settings)
+    codec = open_spec(spec)
     if not isinstance(codec, QuantisedCodec):
         raise CodecError(f"Cannot code pictures with {spec.source}: it is no quantised codec.")
     return codec
 
 
 def _own_spec(file: LatentFile, name: str) -> CodecSpec:
-    # A file may come from anyone, and must not be what allows a checkpoint to run its own code.
-    if "trust_remote_code" in file.spec:
+    """Return the codec that a file names, which may be by anyone.
+
+    Raises: CodecError where that would do more than read a checkpoint of this machine.
+    """
+    spec = CodecSpec.parse_from_file(file.spec)
+    if CODECS["quantised"].claims(spec.source) and (does := _does_more(spec)):
         raise CodecError(
-            f"Cannot decode {name}: its codec runs code of the checkpoint. If you trust that, "
-            f"pass --codec '{file.spec}' yourself."
+            f"Cannot decode {name}: its codec {does}, which no file can ask for. If you trust "
+            f"that, pass --codec {shlex.quote(shortened(file.spec))} yourself."
         )
-    return CodecSpec.parse(file.spec)
+    return spec
+
+
+def _does_more(spec: CodecSpec) -> str | None:
+    """Return what a quantised codec would do beyond reading a checkpoint of this machine."""
+    inner = CodecSpec.parse_from_file(spec.source[len(QUANTISED) : -1].strip())
+    if spec.asks_for_trust:
+        return "runs code of the checkpoint"
+    is_here = inner.source in DEMO_CHECKPOINTS or looks_like_path(inner.source)
+    if not is_here and not Path(inner.source).exists():
+        return f"is {shortened(inner.source)}, neither a path nor in the package"
+    asked = {**inner.settings, **spec.settings}
+    foreign = [key for key in asked if key not in _OF_A_FILE and asked[key] is not False]
+    return f"sets {listed(foreign)}" if foreign else None
 
 
 def _as_text(spec: CodecSpec) -> str:

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from ...metrics import Metric
-from ..codecs import Codec, open_codec
+from ..codecs import Codec, open_spec
 from ..codecs.tensors import default_device, from_levels, reflect_pad, rounded
 from ..errors import CodecError, RunFolderError, first_line
 from ..images.pixels import read_pixels
@@ -93,7 +93,7 @@ class OpenedSweep:
             spec = self.sweep.spec
             turned = {} if value is None else self.sweep.turned(self.sweep.setting(value))
             with OPENING:
-                codec = open_codec(spec.name, spec.source, {**spec.settings, **turned})
+                codec = open_spec(spec, {**spec.settings, **turned})
             self._opened[value] = codec
         return self._opened[value]
 

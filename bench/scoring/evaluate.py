@@ -56,9 +56,11 @@ def evaluate(suite: Suite, folder: Path, command: str, progress: Progress) -> St
     return _score_all(plan, decoded, folder, record, progress)
 
 
-def resume(folder: Path, progress: Progress) -> StoredRun:
+def resume(folder: Path, progress: Progress, suite: Suite | None = None) -> StoredRun:
     """Go on with a run that was stopped; its finished pictures are not done again.
 
+    Args:
+        suite: the run's own, with codecs that were given by hand again.
     Raises: RunFolderError where pictures, weights or libraries are no longer those it began with.
     """
     record = read_record(folder)
@@ -69,9 +71,10 @@ def resume(folder: Path, progress: Progress) -> StoredRun:
             f"Cannot go on with {folder}: it is a speed run, whose cells belong to one session. "
             "Its finished cells are kept; run vaebench speed again for all of them."
         )
-    decoded = Decoded(record.suite)
+    suite = suite or record.suite
+    decoded = Decoded(suite)
     with where_it_began(record):
-        plan = make_plan(record.suite, progress, decoded)
+        plan = make_plan(suite, progress, decoded)
     refuse_changes(folder, record, plan)
     return _score_all(plan, decoded, folder, record, progress)
 

@@ -14,7 +14,7 @@ from ...metrics import (
     describe_metric,
     open_metric,
 )
-from ..codecs import Codec, Unfitted, open_unfitted
+from ..codecs import Codec, Unfitted, open_unfitted_spec
 from ..codecs.tensors import default_device
 from ..errors import ImageError, RegionError, RunFolderError, SuiteError
 from ..images.find import ImageSet, find_images
@@ -71,7 +71,7 @@ def make_plan(suite: Suite, progress: Progress, decoded: Decoded | None = None) 
     opened: list[Codec | Unfitted] = []
     for spec in suite.codecs:
         progress("opening codecs", len(opened), len(suite.codecs))
-        opened.append(open_unfitted(spec.name, spec.source, spec.settings))
+        opened.append(open_unfitted_spec(spec))
     progress("opening codecs", len(opened), len(suite.codecs))
     found = _find(suite, progress, decoded)
     codecs = tuple(

@@ -94,6 +94,7 @@ class ProcessSource:
             ) from error
         question = {
             "codec": request.codec.model_dump(),
+            "is_by_hand": request.codec.is_by_hand,
             "stage": request.stage,
             "dtype": request.dtype,
             "pixels": str(self._harness.pixels),

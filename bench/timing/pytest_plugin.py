@@ -41,7 +41,7 @@ def vae_benchmark(request: pytest.FixtureRequest) -> VaeBenchmark:
 
 
 def _opened(codec: str | Codec) -> Codec:
-    from ..codecs import open_codec
+    from ..codecs import open_spec
     from ..codecs.networks.steady_layers import stock_layers
     from ..suite import CodecSpec
 
@@ -49,7 +49,7 @@ def _opened(codec: str | Codec) -> Codec:
         return codec
     spec = CodecSpec.parse(codec)
     with stock_layers():
-        return open_codec(spec.name, spec.source, spec.settings)
+        return open_spec(spec)
 
 
 def _run(benchmark: Any, codec: Codec, stage: str, size: int, batch: int) -> Any:

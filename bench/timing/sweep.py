@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from ..codecs import Codec, family_of, open_codec
+from ..codecs import Codec, family_of, open_spec
 from ..codecs.networks.steady_layers import stock_layers
 from ..codecs.tensors import from_levels
 from ..errors import CodecError, VaebenchError
@@ -85,7 +85,7 @@ def plan_variants(
 def open_variant(variant: Variant) -> Codec:
     """Open a variant's codec. Raises: CodecError."""
     with stock_layers():
-        return open_codec(variant.spec.name, variant.spec.source, variant.settings)
+        return open_spec(variant.spec, variant.settings)
 
 
 def _is_on_cuda(spec: CodecSpec) -> bool:

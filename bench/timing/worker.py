@@ -62,7 +62,10 @@ def _serve(request: dict[str, Any], answers: TextIO) -> None:
     from .timers import make_timer
 
     speed = Speed(dtypes=[request["dtype"]] if request["dtype"] else [])
-    (variant,) = plan_variants([CodecSpec(**request["codec"])], speed)
+    spec = CodecSpec(**request["codec"])
+    if request["is_by_hand"]:
+        spec = spec.given_by_hand()
+    (variant,) = plan_variants([spec], speed)
     with fixed_backends():
         codec = open_variant(variant)
         device = torch.device(codec.info.device or "cpu")

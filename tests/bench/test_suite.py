@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -61,6 +63,23 @@ from vaebench.bench.suite import CodecSpec, Suite
             "quantised(vae:dtype=float16)",
             {"step": 2, "device": "cpu"},
         ),
+        (
+            "jpeg:q=75,subsampling=4:2:0",
+            "jpeg-q75-4:2:0".replace(":", ""),
+            "jpeg",
+            {"q": 75, "subsampling": "4:2:0"},
+        ),
+        ("m=C:\\models\\vae:tiling", "m", "C:\\models\\vae", {"tiling": True}),
+        ("pca:c=4,f=8,fit=C:\\a", "pca-c4-f8", "pca", {"c": 4, "f": 8, "fit": "C:\\a"}),
+        ("m=org/vae:revision=refs/pr/5", "m", "org/vae", {"revision": "refs/pr/5"}),
+        ("m=./gone-12:30:00", "m", "./gone-12:30:00", {}),
+        ("m=./gone-12:30:00:dtype=float16", "m", "./gone-12:30:00", {"dtype": "float16"}),
+        (
+            "quantised(jpeg:q=75,subsampling=4:2:0, step=1)",
+            "jpeg-q75-420-step1",
+            "quantised(jpeg:q=75,subsampling=4:2:0)",
+            {"step": 1},
+        ),
         ("quantised(C:\\m\\vae, bits=8)", "vae-bits8", "quantised(C:\\m\\vae)", {"bits": 8}),
     ],
 )
@@ -106,7 +125,10 @@ def test_a_spec_that_cannot_be_read_says_why(text: str, reason: str) -> None:
         ({"codecs": [{"source": "jpeg", "q": 5}]}, "codecs.0: unknown field 'q'. Valid: name"),
         ({"codecs": ["jpeg"], "keep": "some"}, "'all', 'worst' or 'none', got 'some'"),
         ({"codecs": ["jpeg"], "size": 2, "fit": "pad"}, "size"),
-        ({"codecs": ["jpeg"], "background": "white"}, "background"),
+        (
+            {"codecs": ["jpeg"], "background": "whitish"},
+            "background is 'whitish', a colour",
+        ),
         ({"codecs": ["jpeg:q=1,q=2"]}, "'q' is given twice"),
     ],
 )
@@ -154,6 +176,67 @@ def test_a_file_that_is_no_suite_is_named(tmp_path: Path) -> None:
         Suite.load(path)
     path.write_text('codecs = ["jpeg"]\nfoo = 1\n')
     with pytest.raises(SuiteError, match=r"suite\.toml: .*unknown field 'foo'"):
+        Suite.load(path)
+
+
+@pytest.mark.parametrize(
+    "folder",
+    ["vae-12:30:00", "a:dtype=float16", "c=d", "q(1), step=3", "jpeg:q=5", "a,b", "x y:z", "v)"],
+)
+def test_a_path_that_exists_is_taken_as_one(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(folder).mkdir()
+    for path in (folder, f"./{folder}", str(tmp_path / folder)):
+        for text, settings in (
+            (path, {}),
+            (f"m={path}:dtype=float16,config=C:\\b", {"dtype": "float16", "config": "C:\\b"}),
+        ):
+            spec = CodecSpec.parse(text)
+            assert (spec.source, dict(spec.settings)) == (path, settings)
+        inner = f"quantised({path}:dtype=float16, step=0.5)"
+        spec = CodecSpec.parse(inner)
+        assert spec.source == f"quantised({path}:dtype=float16)"
+        assert dict(spec.settings) == {"step": 0.5}
+        spec = CodecSpec.parse(spec.source.removeprefix("quantised(")[:-1])
+        assert (spec.source, dict(spec.settings)) == (path, {"dtype": "float16"})
+
+
+def test_a_spec_of_very_many_colons_is_read_at_once() -> None:
+    started = time.perf_counter()
+    for text in (":" * 65000, "./" + "a:" * 32000, "quantised(" + "a:" * 32000 + ")"):
+        with suppress(SuiteError):
+            CodecSpec.parse(text)
+    assert time.perf_counter() - started < 5
+
+
+def test_python_may_give_paths_and_names_of_colours(tmp_path: Path) -> None:
+    suite = Suite.create(
+        images=[tmp_path / "a.png", "sample"],
+        regions=[tmp_path / "r.json"],
+        weights=tmp_path,
+        codecs=[tmp_path / "vae", "jpeg"],
+        background="black",
+    )
+    assert suite.images == [str(tmp_path / "a.png"), "sample"]
+    assert suite.regions == [str(tmp_path / "r.json")]
+    assert suite.weights == str(tmp_path)
+    assert suite.codecs[0].source == str(tmp_path / "vae")
+    assert suite.background == "#000000"
+    # One colour is one protocol, however it is written.
+    for written in ("#FFFFFF", "#fff", "White", "rgb(255, 255, 255)"):
+        assert Suite.create(codecs=["jpeg"], background=written).background == "#ffffff"
+    for none in ("#ffffff80", "", "transparent", 5, None):
+        with pytest.raises(SuiteError, match="background"):
+            Suite.create(codecs=["jpeg"], background=none)
+
+
+def test_a_suite_is_not_read_beyond_what_one_can_have(tmp_path: Path) -> None:
+    path = tmp_path / "suite.toml"
+    with path.open("wb") as file:
+        file.truncate(5 << 30)
+    with pytest.raises(SuiteError, match="more than 16 MiB"):
         Suite.load(path)
 
 

@@ -45,7 +45,7 @@ class Gate(BaseModel):
             )
         try:
             if isinstance(fields.get("suite"), dict):
-                fields["suite"] = Suite.create(**fields["suite"])
+                fields["suite"] = Suite.of_file(fields["suite"])
             return cls(**fields)
         except SuiteError as error:
             raise SuiteError(f"{path}: {error}") from error

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from ...codecs import family_of, open_codec
+from ...codecs import family_of, open_spec
 from ...codecs.base import Codec
 from ...codecs.tensors import from_levels, rounded
 from ...errors import CodecError
@@ -193,7 +193,7 @@ class Climb:
     def _open(self, changed: dict[str, str | bool]) -> Codec:
         spec = self.spec
         usual = base_settings(spec, family_of(spec.source).is_network)
-        return open_codec(spec.name, spec.source, {**usual, **changed})
+        return open_spec(spec, {**usual, **changed})
 
     def _score(self, codec: Codec, image: ImageRef, protocols: Sequence[Protocol]) -> None:
         rgb, _ = read_pixels(image)

@@ -12,6 +12,7 @@ from vaebench.bench.cli import examine as doctor
 from vaebench.bench.cli.doctor import doctor as command
 from vaebench.bench.cli.examine import Finding, examine, impersonal
 from vaebench.bench.errors import CodecError
+from vaebench.bench.suite import CodecSpec
 
 app = typer.Typer()
 app.command()(command)
@@ -115,10 +116,10 @@ def test_no_password_and_no_user_of_a_history_is_told(
 
 @pytest.mark.usefixtures("home")
 def test_what_a_plain_run_needs_and_lacks_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(name: str, *_: object) -> None:
-        raise CodecError(f"Cannot open {name}: no such thing.")
+    def refuse(spec: CodecSpec) -> None:
+        raise CodecError(f"Cannot open {spec.name}: no such thing.")
 
-    monkeypatch.setattr("vaebench.bench.codecs.open_codec", refuse)
+    monkeypatch.setattr("vaebench.bench.codecs.open_spec", refuse)
     result = CliRunner().invoke(app, [])
     assert result.exit_code == 1
     assert "! codec demo-f8c4" in result.output

@@ -300,11 +300,11 @@ def test_threads_find_what_one_worker_finds_each_with_codecs_of_its_own(
 ):
     opened = []
 
-    def opening(name, source, settings):
-        opened.append((threading.get_ident(), name, *settings.items()))
-        return open_codec(name, source, settings)
+    def opening(spec, settings):
+        opened.append((threading.get_ident(), spec.name, *settings.items()))
+        return open_codec(spec.name, spec.source, settings)
 
-    monkeypatch.setattr(rd_picture, "open_codec", opening)
+    monkeypatch.setattr(rd_picture, "open_spec", opening)
     regions = [str(pictures / "regions.json")]
     before = torch.get_num_threads()
     told = []

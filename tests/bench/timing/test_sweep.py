@@ -228,7 +228,7 @@ def time_fake(
     decode: Callable[[torch.Tensor], torch.Tensor],
     speed: Speed = TINY,
 ) -> list[Timing]:
-    monkeypatch.setattr(sweep, "open_codec", lambda name, source, settings: Codec(decode))
+    monkeypatch.setattr(sweep, "open_spec", lambda spec, settings: Codec(decode))
     return time_codecs([Variant(DEMO, "float16", "eager")], speed, silent, ignore)
 
 
@@ -252,7 +252,7 @@ def test_what_is_not_finite_in_float32_is_not_blamed_on_float16(
 ) -> None:
     codec = Codec(lambda latents: latents * torch.nan)
     codec.info = replace(codec.info, dtype="float32")
-    monkeypatch.setattr(sweep, "open_codec", lambda name, source, settings: codec)
+    monkeypatch.setattr(sweep, "open_spec", lambda spec, settings: codec)
     speed = tiny(stages=["decode"])
     (cell,) = time_codecs([Variant(DEMO, "float32", "eager")], speed, silent, ignore)
     assert cell.status == "overflow"
@@ -265,7 +265,7 @@ def test_latents_that_overflow_are_an_overflow(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(
         codec, "encode", lambda images: Encoded((8,), latents=torch.full((1, 4, 8, 8), torch.inf))
     )
-    monkeypatch.setattr(sweep, "open_codec", lambda name, source, settings: codec)
+    monkeypatch.setattr(sweep, "open_spec", lambda spec, settings: codec)
     speed = tiny(stages=["encode"])
     (cell,) = time_codecs([Variant(DEMO, "float16", "eager")], speed, silent, ignore)
     assert cell.status == "overflow"
