@@ -53,7 +53,7 @@ def imported(*patterns: str) -> set[str]:
 
 
 def test_dependencies_are_what_is_imported() -> None:
-    optional = declared([*EXTRAS["jpegxl"], *EXTRAS["pyiqa"]])
+    optional = declared([*EXTRAS["heif"], *EXTRAS["jpegxl"], *EXTRAS["pyiqa"]])
     assert imported(*CODE) - NOT_IN_A_RUN - optional == declared(PROJECT["dependencies"])
 
 
