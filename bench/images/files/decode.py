@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -27,9 +28,9 @@ from .limits import (
     unidentified,
 )
 from .modes import Samples, to_samples
-from .png import SoundPNG, check_png, still_png
+from .png import SoundPNG, check_png, is_png, still_png
 from .pnm import pnm_samples
-from .tiff import check_strips
+from .tiff import load_tiff
 from .tiff_pages import check_pages
 from .told import colours_of
 
@@ -43,6 +44,10 @@ _READS_A_PIXEL = 2
 _JPEG = ("JPEG", "MPO")
 
 
+_VARIANT = re.compile("(?i)unsupported|cannot handle|unknown (?:tga|pixel mode|data organi)")
+"""What Pillow says of a sound file that it cannot decode."""
+
+
 def read_samples(path: Path) -> Samples:
     """Decode the first frame of a file.
 
@@ -50,20 +55,18 @@ def read_samples(path: Path) -> Samples:
     """
     try:
         _refuse_no_file(path)
-        with _open(path) as image:
-            refuse_by_header(image, path)
-            kind, pixels = image.format, image.width * image.height
-        pages = check_pages(path) if kind == "TIFF" else None
+        kind, pixels = _header(path)
         png = check_png(path) if kind == "PNG" else SoundPNG()
+        pages = check_pages(path) if kind == "TIFF" else None
         if kind in _JPEG:
             check_scans(path.read_bytes(), pixels)
         try:
-            samples = _decode(png.rewritten or path, path, pages)
+            samples = _decode(png.rewritten or path, path, pages, png.profile)
         except Exception:
             still = still_png(path) if kind == "PNG" else None
             if still is None:
                 raise
-            samples = _decode(still, path, pages)
+            samples = _decode(still, path, pages, png.profile)
             png = replace(png, notes=(*png.notes, "damaged animation left out"))
     except ImageError:
         raise
@@ -72,11 +75,39 @@ def read_samples(path: Path) -> Samples:
     return replace(samples, notes=(*png.notes, *samples.notes))
 
 
-def _decode(source: Source, path: Path, pages: int | None) -> Samples:
+def _header(path: Path) -> tuple[str | None, int]:
+    """Return a file's format and number of pixels.
+
+    A PNG that Pillow does not open for its checksums or texts is opened in its plain form.
+
+    Raises: ImageError for what its header rules out, or what Pillow raises.
+    """
+    try:
+        with _open(path) as image:
+            refuse_by_header(image, path)
+            return image.format, image.width * image.height
+    except ImageError:
+        raise
+    except Exception as error:
+        if not is_png(path):
+            raise
+        try:
+            plain = check_png(path).rewritten
+        except ValueError:
+            plain = None
+        if plain is None:
+            raise error from None
+        with _open(plain) as image:
+            refuse_by_header(image, path)
+            return image.format, image.width * image.height
+
+
+def _decode(source: Source, path: Path, pages: int | None, profile: bytes | None) -> Samples:
     """Decode the file at `path`, from `source` where that is another form of it.
 
     Args:
         pages: how many there are; None where Pillow is to count them, 0 where none can.
+        profile: one that Pillow is not shown.
     """
     with _open(source) as image:
         if (plain := pnm_samples(image, path)) is not None:
@@ -85,14 +116,15 @@ def _decode(source: Source, path: Path, pages: int | None) -> Samples:
         is_tiff = image.format == "TIFF"
         # Pillow turns a TIFF upright while it loads, and drops the tag.
         stored = _orientation(image) if is_tiff else None
-        image.load()
+        if is_tiff:
+            load_tiff(image, path)
+        else:
+            image.load()
         if image.format in _JPEG:
             check_last_scan(path.read_bytes(), image)
-        elif is_tiff:
-            check_strips(path, image)
         samples = to_samples(image, raw_modes, lambda mode: _reread(source, mode), path.name)
         turned = _orientation(image) if stored is None else stored
-        told = colours_of(image, path)
+        told = colours_of(image, path, profile)
         notes = [*samples.notes, *_frame_note(image, source, pages)]
     if turned is None:
         notes.append("broken EXIF ignored")
@@ -161,8 +193,8 @@ def _cause(error: Exception, path: Path) -> str:
             return TOO_LARGE
         case MemoryError():
             return "memory ran out"
-        case _ if "MAX_TEXT_CHUNK" in str(error) or "MAX_TEXT_MEMORY" in str(error):
-            return "a text or colour profile in it unpacks to more than 1 MB"
+        case _ if _VARIANT.match(str(error)):
+            return f"this variant cannot be decoded here ({error}): convert it to PNG"
         case AssertionError() | KeyError():
             return "it is damaged or cut short (something that it refers to is missing)"
         case _:

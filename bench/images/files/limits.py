@@ -5,10 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, TiffImagePlugin
 
 from ...errors import ImageError
 from .marks import BY_MARK, HEAD_BYTES, HEIF_EXTRA, READ, format_of, named_format, opens_heif
+from .tiff import no_compression
+from .tiff_pages import first_compression
+
+_DECODED = {0, *TiffImagePlugin.COMPRESSION_INFO}
+"""Compressions of TIFF that Pillow knows; 0 is none that could be read."""
 
 MAX_PIXELS = 64_000_000
 """Larger pictures are refused from their header; a 61-megapixel camera's still pass.
@@ -50,6 +55,8 @@ def unidentified(path: Path) -> str:
     name = format_of(head.ljust(HEAD_BYTES, b"\0"), suffix)
     if name is None:
         return "it is no picture, or its header is damaged"
+    if name == "TIFF" and (compression := first_compression(path)) not in _DECODED:
+        return no_compression(compression)
     if name in READ or (name in ("HEIC", "HEIF") and opens_heif()):
         return (
             f"its format is {name}, but its header is damaged, or its kind of samples, layout or "

@@ -25,6 +25,7 @@ _SIGNED = re.compile(r"I;16[BN]?S")
 # What Pillow multiplies a PNG's grey of fewer bits by, but not its transparent colour.
 _WIDENED = {"L;2": 85, "L;4": 17}
 _WHITE_IS_ZERO = 0
+_SIGNED_SAMPLES = 2
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,13 @@ def to_samples(
         image = image.convert(mode.upper())
     pixels = np.asarray(image)
     match image.mode:
+        case "L" if _is_signed(image):
+            signed = pixels.view(np.int8)
+            low, high = int(signed.min()), int(signed.max())
+            if low < 0:
+                raise _out_of_range(name, low, high, 127)
+            gray = scaled(pixels[..., None], 127, 255)
+            return Samples(gray, "gray", None, ("signed 8-bit samples of 0 to 127 scaled",))
         case "L":
             factor = _WIDENED.get(raw_modes[0], 1) if raw_modes else 1
             alpha = _keyed(image, pixels[..., None], factor)
@@ -123,10 +131,7 @@ def _single_channel(image: Image.Image, raw_modes: tuple[str, ...], name: str) -
     full = 4095 if raw_mode == "I;12" else 32767 if _SIGNED.fullmatch(raw_mode) else 65535
     low, high = int(values.min()), int(values.max())
     if low < 0 or high > full:
-        raise ImageError(
-            f"Cannot read {name}: its samples run from {low} to {high}, "
-            f"expected 0 to {full}. Save it as a 16-bit PNG."
-        )
+        raise _out_of_range(name, low, high, full)
     gray = values.astype(np.uint16)[..., None]
     alpha = _keyed(image, gray)
     if is_inverted:
@@ -140,6 +145,19 @@ def _single_channel(image: Image.Image, raw_modes: tuple[str, ...], name: str) -
     else:
         note = "16-bit scaled to 8"
     return Samples(gray, "gray", alpha, (note,))
+
+
+def _is_signed(image: Image.Image) -> bool:
+    """Return whether a TIFF's samples are signed; of 8 bits Pillow reads them as unsigned."""
+    tags: Any = getattr(image, "tag_v2", {})
+    return tags.get(ExifTags.Base.SampleFormat, (1,))[0] == _SIGNED_SAMPLES
+
+
+def _out_of_range(name: str, low: int, high: int, full: int) -> ImageError:
+    return ImageError(
+        f"Cannot read {name}: its samples run from {low} to {high}, "
+        f"expected 0 to {full}. Save it as a 16-bit PNG."
+    )
 
 
 def scaled(samples: NDArray[Any], full: int, full_after: Literal[255, 65535]) -> NDArray[Any]:

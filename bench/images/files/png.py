@@ -22,6 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import ImageError
+from .limits import MAX_PIXELS, TOO_LARGE
+from .png_metadata import TEXTS, long_metadata
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MOST_CHUNKS = 100_000
@@ -45,9 +47,13 @@ _UP = 2
 
 @dataclass(frozen=True)
 class SoundPNG:
-    """A PNG whose pixels are all there; `rewritten` is a plain one of them, None if it is one."""
+    """A PNG whose pixels are all there; `rewritten` is a plain one of them, None if it is one.
+
+    `profile` is what was too long for Pillow, and is not in the other.
+    """
 
     rewritten: bytes | None = None
+    profile: bytes | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -62,11 +68,17 @@ class _Pixels:
     trailer: bytes
 
 
+def is_png(path: Path) -> bool:
+    """Return whether a file begins as a PNG does. Raises: OSError."""
+    with path.open("rb") as file:
+        return file.read(len(SIGNATURE)) == SIGNATURE
+
+
 def check_png(path: Path) -> SoundPNG:
-    """Inflate a PNG's pixels, to count and sum them.
+    """Inflate a PNG's pixels, to count and sum them, and sum its chunks.
 
     Raises: ValueError, its message the reason, where there are fewer than the header claims or
-        the compression is broken. ImageError for one that was rewritten for iOS.
+        the compression is broken. ImageError for one that was rewritten for iOS, or is too large.
     """
     with _mapped(path) as data:
         chunks = list(_chunks(data))
@@ -76,6 +88,7 @@ def check_png(path: Path) -> SoundPNG:
                 f"Cannot read {path.name}: its format is PNG rewritten for iOS (CgBI), which is "
                 "not read: convert it to plain PNG."
             )
+        _refuse_size(data, chunks, path)
         expected = _expected_bytes(data, chunks)
         pixels = _inflate(data, chunks, expected)
         if pixels.size_bytes < expected or not pixels.is_ended:
@@ -87,8 +100,42 @@ def check_png(path: Path) -> SoundPNG:
             notes.append("the checksum of its pixels is wrong or missing: some may be damaged")
         if b"IEND" not in names:
             notes.append("cut short behind its pixels")
-        rewritten = _rewritten(data, chunks, pixels) if notes else None
-    return SoundPNG(rewritten, tuple(notes))
+        wrong = _wrong_sums(data, chunks)
+        if b"IDAT" in wrong and not notes:
+            notes.append("the checksum of its pixels is wrong or missing: some may be damaged")
+        others = [name.decode("latin-1") for name in wrong if name not in (b"IDAT", b"IEND")]
+        if others:
+            notes.append(f"the checksum of its {', '.join(others[:5])} is wrong: it may be damaged")
+        looked_at = (*TEXTS, b"iCCP")
+        metadata = long_metadata(
+            [(name, data[a:b] if name in looked_at else b"") for name, a, b in chunks],
+            path.name,
+        )
+        if wrong or notes or metadata.left_out:
+            kept = [chunk for at, chunk in enumerate(chunks) if at not in metadata.left_out]
+            rewritten = _rewritten(data, kept, pixels)
+        else:
+            rewritten = None
+    return SoundPNG(rewritten, metadata.profile, (*notes, *metadata.notes))
+
+
+def _refuse_size(data: mmap.mmap, chunks: list[tuple[bytes, int, int]], path: Path) -> None:
+    start = next((at for name, at, _ in chunks if name == b"IHDR"), None)
+    width, height = struct.unpack_from(">II", data, start) if start is not None else (0, 0)
+    if width * height > MAX_PIXELS:
+        raise ImageError(f"Cannot read {path.name}: {TOO_LARGE}.")
+
+
+def _wrong_sums(data: mmap.mmap, chunks: list[tuple[bytes, int, int]]) -> list[bytes]:
+    """Return the names of the chunks whose checksum is another, each once."""
+    wrong = dict[bytes, None]()
+    for name, start, stop in chunks:
+        if stop + 4 <= len(data):
+            with memoryview(data) as view, view[start:stop] as body:
+                total = zlib.crc32(body, zlib.crc32(name))
+            if data[stop : stop + 4] != struct.pack(">I", total):
+                wrong[name] = None
+    return list(wrong)
 
 
 def chunks_of(path: Path, wanted: Sequence[bytes]) -> dict[bytes, bytes]:

@@ -17,6 +17,8 @@ from typing import Any
 
 from PIL import Image
 
+from ...errors import ImageError
+from .complaints import libtiff_lines
 from .jpeg import check_scans, refuse_changes, with_more_code
 
 MOST_STRIPS = 10_000
@@ -36,6 +38,60 @@ _MORE_FAX = tuple(
     (start + line) * 8 for start in ("", "0" * 15 + "1") for line in ("1" * 256, "01" * 128)
 )
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+
+
+COMPRESSIONS = {
+    6: "JPEG, old style",
+    32766: "NeXT",
+    32809: "ThunderScan",
+    34661: "JBIG",
+    34712: "JPEG 2000",
+    34715: "JBIG2",
+    34887: "LERC",
+    34892: "lossy JPEG",
+    34925: "LZMA",
+    34933: "PNG",
+    34934: "JPEG XR",
+    50000: "Zstandard",
+    50001: "WebP",
+    50002: "JPEG XL",
+    52546: "JPEG XL",
+    22610: "JPEG XR",
+    33003: "JPEG 2000",
+    33005: "JPEG 2000",
+}
+"""Names of what may not be decoded: libtiff's tiff.h and the registry of Aware Systems."""
+
+
+def no_compression(number: int) -> str:
+    """Say that a compression cannot be decoded."""
+    name = COMPRESSIONS.get(number, f"number {number}")
+    return f"its compression ({name}) cannot be decoded here: convert it to PNG"
+
+
+def load_tiff(image: Image.Image, path: Path) -> None:
+    """Load the first page of an opened TIFF.
+
+    Raises: ImageError, or what Pillow raises, where it is damaged: also where libtiff fills in
+        what it could not decode, and complains of it.
+    """
+    tags: Any = getattr(image, "tag_v2", {})
+    compression: int = tags.get(_COMPRESSION, 1)
+    complaints: list[str] = []
+    try:
+        with libtiff_lines() as complaints:
+            image.load()
+    except Exception as error:
+        if any("not configured" in line for line in complaints):
+            raise ImageError(f"Cannot read {path.name}: {no_compression(compression)}.") from error
+        if complaints:
+            raise ValueError(complaints[0]) from error
+        raise
+    if complaints:
+        raise ValueError(complaints[0])
+    with libtiff_lines():
+        # Further code behind a strip is what it complains of here.
+        check_strips(path, image)
 
 
 def check_strips(path: Path, decoded: Image.Image) -> None:

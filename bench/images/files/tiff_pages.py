@@ -19,7 +19,8 @@ from ...errors import ImageError
 MOST_PAGES = 10_000
 """More are refused."""
 _MOST_BELOW = 1000
-_NEW_SUBFILE, _SUBFILE, _WIDTH, _HEIGHT, _BELOW = 254, 255, 256, 257, 330
+_NEW_SUBFILE, _SUBFILE, _WIDTH, _HEIGHT, _COMPRESSION, _BELOW = 254, 255, 256, 257, 259, 330
+_WANTED = (_NEW_SUBFILE, _SUBFILE, _WIDTH, _HEIGHT, _COMPRESSION, _BELOW)
 _TYPES = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 _REDUCED, _MASK, _OLD_REDUCED = 1, 4, 2
 _MUCH = 2
@@ -58,6 +59,7 @@ class _Page:
     height: int
     kind: int
     below: tuple[int, ...]
+    compression: int
 
     @property
     def pixels(self) -> int:
@@ -81,7 +83,7 @@ def check_pages(path: Path) -> int:
                 f"Cannot read {path.name}: it is a camera's raw file (CR2), whose first page is a "
                 "preview: convert it to PNG."
             )
-        layout = _Layout("<" if data[:2] == b"II" else ">", 43 in data[2:4])
+        layout = _layout(data)
         first: _Page | None = None
         pages = 0
         try:
@@ -102,6 +104,20 @@ def check_pages(path: Path) -> int:
         except (struct.error, ValueError, IndexError):
             return 0
     return pages
+
+
+def first_compression(path: Path) -> int:
+    """Return the number of the first page's compression; 0 where none can be read."""
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            layout = _layout(data)
+            return _page(data, layout, next(_chain(data, layout))).compression
+    except (struct.error, ValueError, IndexError, StopIteration):
+        return 0
+
+
+def _layout(data: mmap.mmap) -> _Layout:
+    return _Layout("<" if data[:2] == b"II" else ">", 43 in data[2:4])
 
 
 def _refuse_thumbnail(first: _Page, below: Iterable[_Page], path: Path) -> None:
@@ -140,7 +156,7 @@ def _page(data: mmap.mmap, layout: _Layout, at: int) -> _Page:
     found: dict[int, tuple[int, ...]] = {}
     for place in range(start, start + min(count, _MOST_BELOW) * size, size):
         tag, kind, length, packed = struct.unpack_from(layout.entry, data, place)
-        if tag in (_NEW_SUBFILE, _SUBFILE, _WIDTH, _HEIGHT, _BELOW) and kind in _TYPES:
+        if tag in _WANTED and kind in _TYPES:
             form = f"{layout.order}{min(length, _MOST_BELOW)}{_TYPES[kind]}"
             if struct.calcsize(form) <= len(packed):
                 found[tag] = struct.unpack_from(form, packed)
@@ -149,4 +165,4 @@ def _page(data: mmap.mmap, layout: _Layout, at: int) -> _Page:
     is_old = found.get(_SUBFILE, (0,))[0] == _OLD_REDUCED
     kind = found.get(_NEW_SUBFILE, (0,))[0] | (_REDUCED if is_old else 0)
     width, height = (found.get(tag, (0,))[0] for tag in (_WIDTH, _HEIGHT))
-    return _Page(width, height, kind, found.get(_BELOW, ()))
+    return _Page(width, height, kind, found.get(_BELOW, ()), found.get(_COMPRESSION, (1,))[0])

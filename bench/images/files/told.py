@@ -63,12 +63,15 @@ SRGB_TOLD = Told()
 """What holds where a file tells nothing."""
 
 
-def colours_of(image: Image.Image, path: Path) -> Told:
+def colours_of(image: Image.Image, path: Path, profile: bytes | None = None) -> Told:
     """Return what an opened picture's file says of its colours.
 
     The order is that of each format's own specification, with an ICC profile before EXIF.
+
+    Args:
+        profile: an ICC profile of the file's, where it is not among what Pillow was shown.
     """
-    profile: bytes | None = image.info.get("icc_profile") or _hidden_profile(image, path)
+    profile = profile or image.info.get("icc_profile") or _hidden_profile(image, path)
     told: Told | None = None
     match image.format:
         case "PNG":

@@ -255,3 +255,23 @@ def test_a_palette_picture_without_palette_is_refused_in_words(tmp_path: Path) -
     with pytest.raises(ImageError) as caught:
         read_samples(path)
     assert "AssertionError" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("bits", "compression", "size", "detail"),
+    [
+        (24, 4, 40, r"Unsupported BMP compression \(4\)"),
+        (24, 5, 40, r"Unsupported BMP compression \(5\)"),
+        (64, 0, 40, r"Unsupported BMP pixel depth \(64\)"),
+        (24, 0, 20, r"Unsupported BMP header type \(20\)"),
+    ],
+)
+def test_a_variant_that_is_not_decoded_is_not_called_damaged(
+    tmp_path: Path, bits: int, compression: int, size: int, detail: str
+) -> None:
+    path = tmp_path / "a.bmp"
+    head = struct.pack("<IiiHHIIiiII", size, 8, 8, 1, bits, compression, 0, 0, 0, 0, 0)
+    path.write_bytes(b"BM" + struct.pack("<III", 0, 0, 54) + head + bytes(8 * 8 * 8))
+    match = f"this variant cannot be decoded here .{detail}.: convert it to PNG"
+    with pytest.raises(ImageError, match=match):
+        read_samples(path)
