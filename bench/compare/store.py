@@ -19,9 +19,15 @@ from ..store.atomic import is_leftover, remove_leftovers
 from ..store.lock import LOCK_NAME
 from ..store.sealed import RecordFile
 from ..store.tables import read_table, write_table
+from .recorded import check_record
 
 COMPARISON = RecordFile(
-    "comparison.json", 1, "comparison folder", "vaebench compare", "Compare the runs again."
+    "comparison.json",
+    1,
+    "comparison folder",
+    "vaebench compare",
+    "Compare the runs again.",
+    check_record,
 )
 
 COMPARISON_COLUMNS = (

@@ -20,6 +20,7 @@ from ..store.atomic import remove_leftovers, write_atomic
 from ..store.lock import LOCK_NAME
 from ..store.sealed import RecordFile
 from ..store.tables import read_table, write_table
+from .recorded import check_record
 
 RD = RecordFile(
     "rd.json",
@@ -27,6 +28,7 @@ RD = RecordFile(
     "finished sweep (one that was stopped goes on by the same command)",
     "vaebench rd",
     "Run vaebench rd again.",
+    check_record,
 )
 POINTS = "points"
 GALLERY = "gallery"

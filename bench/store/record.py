@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import AwareDatetime, ConfigDict, TypeAdapter, ValidationError
+from pydantic import AfterValidator, AwareDatetime, ConfigDict, TypeAdapter, ValidationError
 
 from ..errors import RunFolderError, reason_of
 from ..records import (
@@ -30,6 +30,15 @@ from ..suite import Suite
 from .atomic import is_leftover
 from .environment import read_environment
 from .lock import LOCK_NAME
+from .ranges import (
+    check_among,
+    check_codecs,
+    check_images,
+    check_name,
+    check_regions,
+    check_top,
+    check_unique,
+)
 from .sealed import RecordFile
 
 RUN = RecordFile("run.json", 1, "run folder", "vaebench run", "Make the run again.")
@@ -97,9 +106,28 @@ class RunRecord:
     timed: bool = False
 
 
+def _in_range(record: RunRecord) -> RunRecord:
+    """Return a record whose values are such as a run has. Raises: ValueError."""
+    check_name("run_id", record.run_id)
+    sizes = check_images(record.images)
+    check_regions(record.regions, sizes)
+    check_codecs(record.codecs)
+    for place, column in enumerate(record.metrics):
+        check_name(f"metrics.{place}.name", column.name)
+        check_name(f"metrics.{place}.variant", column.variant)
+    check_unique("metrics", [column.variant for column in record.metrics])
+    if record.error_map is not None:
+        check_top("error_map.max", record.error_map.max)
+    names = [info.name for info in record.codecs]
+    for place, summary in enumerate(record.latents):
+        check_among(f"latents.{place}.codec", summary.codec, names, "the codecs")
+    check_unique("latents", [summary.codec for summary in record.latents])
+    return record
+
+
 @cache
 def _schema() -> TypeAdapter[RunRecord]:
-    return TypeAdapter(RunRecord)
+    return TypeAdapter(Annotated[RunRecord, AfterValidator(_in_range)])
 
 
 def new_record(suite: Suite, folder: Path, command: str, **fields: Any) -> RunRecord:

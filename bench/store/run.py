@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import date
 from functools import cached_property
-from pathlib import Path, PurePath
+from pathlib import Path
 
 import pandas as pd
 
@@ -21,6 +21,7 @@ from ..records import REFERENCE, Region, Unavailable
 from ..suite import Suite
 from .atomic import remove_leftovers
 from .parts import Part, parts_of, remove_parts, scores_of
+from .ranges import is_path, leads_out
 from .record import (
     RunRecord,
     may_stand_before_a_record,
@@ -43,17 +44,12 @@ def picture_path(folder: Path, room: str, codec: str, image_id: str, suffix: str
 
     Raises: RunFolderError for a name that leads out of the folder, as no run of ours has.
     """
-    if codec in ("", ".", "..") or len(PurePath(codec).parts) != 1 or _leads_out(image_id):
+    if is_path(codec) or leads_out(image_id):
         raise RunFolderError(
             f"The picture {image_id!r} of the codec {codec!r} leads out of its folder, {folder}: "
             "it was not written by vaebench."
         )
     return folder / room / codec / f"{image_id}{suffix}"
-
-
-def _leads_out(image_id: str) -> bool:
-    path = PurePath(image_id)
-    return path.is_absolute() or ".." in path.parts
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import RunFolderError
+from pydantic import ValidationError
+
+from ..errors import RunFolderError, reason_of
 from .atomic import write_json
 
 SEAL = "sha256"
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 @dataclass(frozen=True)
@@ -19,7 +24,7 @@ class RecordFile:
     """The record of a folder that a command writes: one JSON object with a version and a checksum.
 
     `folder` is what such a folder is called, `command` what writes it, `mend` what helps where it
-    is damaged.
+    is damaged. `check` raises a ValueError, a clause, for fields that none of ours has.
     """
 
     name: str
@@ -27,6 +32,7 @@ class RecordFile:
     folder: str
     command: str
     mend: str
+    check: Callable[[Mapping[str, Any]], None] | None = None
 
     def path(self, folder: Path) -> Path:
         """Return where the record of a folder is."""
@@ -58,11 +64,18 @@ class RecordFile:
                 f"{self.schema_version}. Install a newer vaebench."
             )
         try:
-            return opened(record)
+            fields = opened(record)
         except ValueError as error:
             raise RunFolderError(
                 f"{path} is damaged, or was changed by hand: {error}. Restore it, or: {self.mend}"
             ) from error
+        try:
+            if self.check is not None:
+                self.check(fields)
+        except ValueError as error:
+            told = reason_of(error) if isinstance(error, ValidationError) else error
+            raise RunFolderError(f"{path} is damaged: {told}. {self.mend}") from error
+        return fields
 
 
 def write_sealed(path: Path, fields: dict[str, Any]) -> None:
@@ -72,10 +85,17 @@ def write_sealed(path: Path, fields: dict[str, Any]) -> None:
 
 def read_json(path: Path) -> Any:
     """Return what a JSON file holds. Raises: OSError, or ValueError where it is no JSON."""
+    text = path.read_text(encoding="utf-8")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(text)
+        # Half a character is valid JSON, and no text that can be written again.
+        if _SURROGATE.search(text):
+            json.dumps(value, ensure_ascii=False).encode()
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
+    except UnicodeEncodeError as error:
+        raise ValueError(f"it holds half a character, {error.object[error.start]!a}") from error
+    return value
 
 
 def opened(sealed: dict[str, Any]) -> dict[str, Any]:

@@ -6,13 +6,15 @@ Bits and bytes are changed, parts cut, blanked and repeated; in JSON fields are 
 given other values, in a history cells. What was damaged is then loaded, made into the report's
 tables, scored with one more metric, compared and, of an unfinished run, looked through for what is
 finished. A finding is any error but the one sentence, and, where a file has a checksum, anything
-read that was not written. A history has none, nor has a run.json of before it had one.
+read that was not written. A history has none; and whoever changes a record can seal it again, which
+is tried too.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import hashlib
 import json
 import os
 import random
@@ -40,6 +42,7 @@ from vaebench.bench.store.history.listing import list_trends
 from vaebench.bench.store.parts import finished_images
 from vaebench.bench.store.run import StoredRun, load_run
 from vaebench.bench.store.sealed import SEAL
+from vaebench.reports import write_report
 from vaebench.reports.tables.run import TABLES
 
 ASKED: dict[str, Any] = {
@@ -62,6 +65,8 @@ class Target:
     path: Path
     read: Callable[[int], object]
     is_sealed: bool
+    is_sealed_again: bool = False
+    """Whether what was changed is given its checksum: that tells no more than a slip."""
 
 
 def silent(phase: str, done: int, total: int) -> None:
@@ -97,8 +102,6 @@ def make(folder: Path) -> tuple[Path, Path, Path]:
 def targets(whole: Path, half: Path, history: Path) -> list[Target]:
     """Return what is damaged."""
     record = whole / "run.json"
-    unsealed = json.loads(record.read_text(encoding="utf-8"))
-    del unsealed["sha256"]
     part = min((half / "parts").glob("*.json"))
 
     def finished(number: int) -> object:
@@ -106,7 +109,15 @@ def targets(whole: Path, half: Path, history: Path) -> list[Target]:
 
     return [
         Target("run.json", record.read_bytes(), record, lambda n: use(whole, n), True),
-        Target("older run.json", as_json(unsealed), record, lambda n: use(whole, n), False),
+        Target(
+            "run.json, sealed again",
+            record.read_bytes(),
+            record,
+            lambda n: use(whole, n),
+            False,
+            True,
+        ),
+        Target("a part, sealed again", part.read_bytes(), part, finished, False, True),
         Target("a part", part.read_bytes(), part, finished, True),
         *(
             Target(name, (whole / name).read_bytes(), whole / name, lambda n: use(whole, n), True)
@@ -135,6 +146,8 @@ def use(folder: Path, number: int) -> object:
             for make_table in TABLES.values():
                 make_table(run)
             run._repr_html_()
+            if number % 2:
+                write_report(shutil.copytree(folder, Path(scratch, "reported")))
         elif number % 3 == 1:
             compare([run], Path(scratch, "compared"))
         else:
@@ -157,6 +170,11 @@ def use_history(path: Path) -> None:
 
 def damage(target: Target, draw: random.Random) -> bytes:
     """Return the file's bytes, changed."""
+    if target.is_sealed_again:
+        fields = json.loads(with_other_fields(json.loads(target.original), draw))
+        fields.pop(SEAL, None)
+        digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+        return as_json({**fields, SEAL: digest})
     if target.path.suffix == ".json" and draw.random() < 0.5:
         return with_other_fields(json.loads(target.original), draw)
     data = bytearray(target.original)

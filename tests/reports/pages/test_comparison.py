@@ -80,7 +80,7 @@ def test_any_name_is_shown_as_text(
 ) -> None:
     rows = [make_row(codec=NASTY_CODEC, n_images=2)]
     frame = make_values("psnr/rgb8", [(30.0, 31.0), (30.0, 32.0)], codec=NASTY_CODEC)
-    image = {"sha256": "ab", "image_id": NASTY_PICTURE, "width_px": 12, "height_px": 8}
+    image = {"sha256": "ab" * 32, "image_id": NASTY_PICTURE, "width_px": 12, "height_px": 8}
     names = {"codec": NASTY_CODEC, "image_id": NASTY_PICTURE}
     changed = [make_changed(**names), make_changed(**names, region="<i>", kind="<u>")]
     patch = {"codec": NASTY_CODEC, "image_id": NASTY_PICTURE, "box_px": [0, 0, 12, 8], "value": 0.5}
@@ -122,7 +122,7 @@ def test_pictures_that_were_not_kept_say_so(
 ) -> None:
     entry = make_changed()
     entry["pictures"]["baseline_map"] = None
-    image = {"sha256": "ab", "image_id": "p0.png", "width_px": 12, "height_px": 8}
+    image = {"sha256": "ab" * 32, "image_id": "p0.png", "width_px": 12, "height_px": 8}
     scale = {"metric": "flip", "variant": "flip/x", "max": 1.0, "signed_max": 0.3}
     comparison = make_comparison([make_row()], changed=[entry], images=[image], map=scale)
     (comparison.folder / entry["pictures"]["codec"]).unlink()
