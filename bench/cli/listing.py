@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from ..scoring.ladder.ladder import LadderResult
 
 
+_NAMED = 10
+"""How many of the like are named; the others are counted."""
+
+
 def list_images(sources: Sequence[str], region_sources: Sequence[str]) -> Iterator[str]:
     """Yield a line for each picture, its size, regions and conversions, then the problems.
 
@@ -31,20 +35,26 @@ def list_images(sources: Sequence[str], region_sources: Sequence[str]) -> Iterat
     read = [read_regions(source, found.images) for source in wanted]
     regions = [region for entry in read for region in entry.regions]
     rows: list[tuple[str, str]] = []
+    named: dict[str, list[str]] = defaultdict(list)
+    for region in regions:
+        named[region.image_id].append(f"{region.name} ({region.kind})")
     for image in found.images:
-        names = [
-            f"{region.name} ({region.kind})"
-            for region in regions
-            if region.image_id == image.image_id
-        ]
+        names = named[image.image_id]
         details = [f"{image.width_px}x{image.height_px}", ", ".join(names), "; ".join(image.notes)]
         rows.append((image.image_id, "  ".join(filter(None, details))))
     yield from aligned(rows)
     yield f"{len(found.images)} pictures, {len(regions)} regions, {len(found.skipped)} unusable"
     for skipped in found.skipped:
         yield f"unusable: {skipped.image_id}: {skipped.reason}"
-    for unused in (name for entry in read for name in entry.unused):
-        yield f"region of no picture in the set: {unused}"
+    yield from _of_no_picture([name for entry in read for name in entry.unused])
+
+
+def _of_no_picture(unused: Sequence[str]) -> Iterator[str]:
+    """Yield a line for each of the first regions that match no picture, and one for the others."""
+    for name in unused[:_NAMED]:
+        yield f"region of no picture in the set: {name}"
+    if len(unused) > _NAMED:
+        yield f"and {len(unused) - _NAMED} more regions of no picture in the set"
 
 
 def summarise(run: StoredRun) -> Iterator[str]:
@@ -55,6 +65,7 @@ def summarise(run: StoredRun) -> Iterator[str]:
         yield f"skipped {skipped.image_id}: {skipped.reason}"
     for note in run.record.notes:
         yield f"note: {note}"
+    yield from _of_no_picture(run.record.unused_regions)
     reasons = Counter(
         (entry.metric, entry.codec if entry.image_id else None, entry.reason)
         for entry in run.record.unavailable

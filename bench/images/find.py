@@ -85,6 +85,7 @@ def find_images(
         place = (visible(file.image_id), visible(file.image_set), visible(str(file.path)))
         try:
             _refuse_name(file, taken)
+            _refuse_unlisted(file.path)
             pixels, digest = _read(file.path, background)
         except (ImageError, OSError) as error:
             skipped.append(SkippedImage(*place, reason=str(error)))
@@ -259,19 +260,39 @@ def _below(root: Path, paths: Iterator[Path]) -> list[tuple[str, Path]]:
 
 
 def _walk(root: Path) -> Iterator[Path]:
-    def refuse(error: OSError) -> None:
-        raise ImageError(f"Cannot list {error.filename}: {error.strerror}.") from error
-
-    for folder, subfolders, names in os.walk(root, onerror=refuse):
-        if Path(folder) != root and _is_run(Path(folder)):
-            subfolders.clear()
+    """Yield the pictures below a folder, and the folders that cannot be listed."""
+    # os.walk goes down by recursion, which ends at some hundred folders in each other.
+    folders = [str(root)]
+    while folders:
+        folder = folders.pop()
+        if folder != str(root) and _is_run(Path(folder)):
             continue
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        for name in names:
-            path = Path(folder, name)
+        try:
+            with os.scandir(folder) as listed:
+                entries = list(listed)
+        except OSError as error:
+            if folder == str(root):
+                raise ImageError(f"Cannot list {folder}: {error.strerror}.") from error
+            yield Path(folder)
+            continue
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                folders += [entry.path] if not entry.name.startswith(".") else []
             # Whatever else bears a picture's name is listed with the reason why it is none.
-            if _is_picture(PurePath(name), Path(folder)) and not path.is_dir():
-                yield path
+            elif _is_picture(PurePath(entry.name), Path(folder)) and not Path(entry.path).is_dir():
+                yield Path(entry.path)
+
+
+def _refuse_unlisted(path: Path) -> None:
+    """Refuse a folder that cannot be listed, whose pictures nobody knows."""
+    try:
+        os.scandir(path).close()
+    except OSError as error:
+        # Asked of the system: pathlib would raise. A file is no folder, nor a link to itself.
+        if os.path.isdir(path):  # noqa: PTH112
+            raise ImageError(
+                f"Cannot list {visible(path.name)}: {error.strerror}. What is in it is left out."
+            ) from error
 
 
 def _is_run(folder: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -13,6 +14,7 @@ from ..errors import ImageError
 from ..records import ImageRef
 from .files.colour import samples_to_srgb, to_8_bits
 from .files.decode import read_samples
+from .files.limits import MAX_PIXELS
 from .files.modes import row_blocks
 
 Fit = Literal["crop", "squash", "pad"]
@@ -31,7 +33,8 @@ def read_pixels(ref: ImageRef | str | Path, background: str = "#ffffff") -> Pixe
     Colour is converted as `samples_to_srgb` states; samples of more than 8 bits are rounded to 8
     once, after colour and alpha where these allow it.
 
-    Raises: ImageError with the reason for a file that is broken, cut short or too large.
+    Raises: ImageError with the reason for a file that is broken, cut short, too large or
+        transparent everywhere.
     """
     path = Path(ref.path if isinstance(ref, ImageRef) else ref)
     backdrop = background_rgb(background)
@@ -42,6 +45,11 @@ def read_pixels(ref: ImageRef | str | Path, background: str = "#ffffff") -> Pixe
         raise ImageError(f"Cannot read {path.name}: {error}.") from error
     notes = [*samples.notes, *converted.notes]
     alpha = samples.alpha
+    if alpha is not None and not alpha.any():
+        raise ImageError(
+            f"Cannot read {path.name}: nothing of it is visible, its alpha is 0 everywhere. Save "
+            "it without alpha, or opaque."
+        )
     if alpha is None or bool((alpha == np.iinfo(alpha.dtype).max).all()):
         rgb = to_8_bits(converted.rgb)
     else:
@@ -114,12 +122,25 @@ def placement(width_px: int, height_px: int, size: int, fit: Fit) -> Placement:
     """
     if size < 1:
         raise ImageError(f"Cannot fit pictures to a size of {size} px: expected at least 1.")
+    if size * size > MAX_PIXELS:
+        raise ImageError(
+            f"Cannot fit pictures to a size of {size} px: that is more than "
+            f"{MAX_PIXELS // 1_000_000} megapixels. Ask for {math.isqrt(MAX_PIXELS)} or less."
+        )
     if fit == "squash":
         return Placement(size, size, 0, 0, size)
     side = min(width_px, height_px) if fit == "crop" else max(width_px, height_px)
     width = max(1, round(width_px * size / side))
     height = max(1, round(height_px * size / side))
     return Placement(width, height, (size - width) // 2, (size - height) // 2, size)
+
+
+def _shown(place: Placement, source: Image.Image) -> tuple[float, float, float, float]:
+    """Return the part of a cropped picture that its frame shows, in pixels before scaling."""
+    across, down = source.width / place.width_px, source.height / place.height_px
+    left, top = -place.left_px, -place.top_px
+    right, bottom = left + place.size_px, top + place.size_px
+    return left * across, top * down, right * across, bottom * down
 
 
 def fit_pixels(
@@ -130,9 +151,13 @@ def fit_pixels(
         return pixels
     height, width = pixels.shape[:2]
     place = placement(width, height, size, fit)
-    scaled = Image.fromarray(pixels).resize(
-        (place.width_px, place.height_px), Image.Resampling.LANCZOS
-    )
+    source = Image.fromarray(pixels)
+    if place.width_px * place.height_px > MAX_PIXELS:
+        # A strip whose short side is to fill the frame: only what the frame shows is scaled.
+        return np.asarray(
+            source.resize((size, size), Image.Resampling.LANCZOS, _shown(place, source))
+        )
+    scaled = source.resize((place.width_px, place.height_px), Image.Resampling.LANCZOS)
     frame = Image.new("RGB", (size, size), background_rgb(background))
     frame.paste(scaled, (place.left_px, place.top_px))
     return np.asarray(frame)

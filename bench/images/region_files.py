@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePath, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Any, cast
 
 import numpy as np
@@ -18,6 +19,9 @@ from .region_shapes import polygon_mask, runs_mask, runs_of_text
 
 MASK_SUFFIX = ".mask.png"
 """NAME.REGION.mask.png is the mask of a region of picture NAME."""
+
+MOST_REGIONS, MOST_CORNERS = 100_000, 10_000
+"""Of a set's pictures, in one source, and of a polygon."""
 
 _BEYOND = 2**53
 
@@ -70,6 +74,9 @@ class Pictures:
         """
         if key in self.images:
             return self.images[key]
+        if "\\" in key:
+            # Annotated on Windows; its drive is a first part that no picture's path has.
+            key = PureWindowsPath(key).as_posix()
         parts = PurePosixPath(key).parts
         named = [
             image
@@ -99,12 +106,24 @@ def read_boxes(source: RegionSource, pictures: Pictures) -> Iterator[Draft]:
     """Read {"picture": [{"name": …, "kind": …, "box": [x0, y0, x1, y1]}, …], …}."""
     if not isinstance(source.document, dict):
         raise RegionError(f'{source.name}: expected an object {{"picture.png": [region, …], …}}.')
+    count = 0
     for picture, listed in cast(dict[str, Any], source.document).items():
         if not isinstance(listed, list):
             raise RegionError(f"{source.name}: expected a list of regions for {picture}.")
         image = pictures.find(picture, source)
+        count += len(cast(list[Any], listed)) if image else 0
+        refuse_many(count, source)
         for entry in cast(list[Any], listed):
             yield _box_draft(entry, picture, image, source)
+
+
+def refuse_many(count: int, source: RegionSource) -> None:
+    """Raise a RegionError for more regions of a set's pictures than are measured."""
+    if count > MOST_REGIONS:
+        raise RegionError(
+            f"{source.name}: it has more than {MOST_REGIONS} regions of these pictures. Keep those "
+            "that are to be measured."
+        )
 
 
 def _box_draft(entry: Any, picture: str, image: ImageRef | None, source: RegionSource) -> Draft:
@@ -112,14 +131,14 @@ def _box_draft(entry: Any, picture: str, image: ImageRef | None, source: RegionS
     for field, example in (("name", "left-eye"), ("kind", "eye")):
         if not isinstance(fields.get(field), str) or not fields[field].strip():
             raise RegionError(
-                f"{source.name}: a region of {picture} has no {field}: got {entry!r}, expected "
-                f'"{field}": "{example}" or the like.'
+                f"{source.name}: a region of {picture} has no {field}: got {reprlib.repr(entry)}, "
+                f'expected "{field}": "{example}" or the like.'
             )
     box = _numbers(fields.get("box"))
     if len(box) != 4:
         raise RegionError(
             f"{source.name}: region {fields['name']!r} of {picture} has the box "
-            f"{fields.get('box')!r}, expected four numbers [x0, y0, x1, y1]."
+            f"{reprlib.repr(fields.get('box'))}, expected four numbers [x0, y0, x1, y1]."
         )
     return Draft(picture, image, fields["name"], fields["kind"], (box[0], box[1], box[2], box[3]))
 
@@ -149,6 +168,7 @@ def read_coco(source: RegionSource, pictures: Pictures) -> Iterator[Draft]:
         names = {entry["id"]: str(entry["file_name"]) for entry in document["images"]}
         images = {entry["id"]: _coco_image(entry, source, pictures) for entry in document["images"]}
         seen: Counter[tuple[str, str]] = Counter()
+        count = 0
         for entry in document["annotations"]:
             picture, kind = names[entry["image_id"]], kinds[entry["category_id"]]
             seen[picture, kind] += 1
@@ -157,6 +177,8 @@ def read_coco(source: RegionSource, pictures: Pictures) -> Iterator[Draft]:
             if image is None:
                 yield Draft(picture, None, name, kind)
                 continue
+            count += 1
+            refuse_many(count, source)
             what = f"{source.name}: region {name!r} of {picture}"
             mask = _segmentation(entry.get("segmentation"), image, what)
             box = _numbers(entry.get("bbox"))
@@ -178,13 +200,13 @@ def _coco_image(entry: dict[str, Any], source: RegionSource, pictures: Pictures)
     image = pictures.find(str(entry["file_name"]), source)
     if image is not None:
         width, height = entry.get("width"), entry.get("height")
-        if (width or image.width_px, height or image.height_px) != (
-            image.width_px,
-            image.height_px,
-        ):
+        size = (image.width_px, image.height_px)
+        if (width or size[0], height or size[1]) != size:
+            is_lying = (height, width) == size and any("orientation" in n for n in image.notes)
+            hint = " It was annotated as it is stored, not turned upright by its EXIF orientation."
             raise RegionError(
                 f"{source.name}: {image.image_id} was annotated at {width} x {height} px, but has "
-                f"{image.width_px} x {image.height_px} px."
+                f"{size[0]} x {size[1]} px.{hint if is_lying else ''}"
             )
     return image
 
@@ -209,8 +231,14 @@ def _segmentation(segmentation: Any, image: ImageRef, what: str) -> NDArray[np.b
         mask = filled
     for polygon in cast(list[Any], segmentation) if isinstance(segmentation, list) else ():
         numbers = _numbers(polygon)
+        if len(numbers) > 2 * MOST_CORNERS:
+            raise RegionError(
+                f"{what}: a polygon has more than {MOST_CORNERS} corners. Simplify it."
+            )
         if len(numbers) < 6 or len(numbers) % 2:
-            raise RegionError(f"{what}: a polygon needs 3 or more corners, got {polygon!r}.")
+            raise RegionError(
+                f"{what}: a polygon needs 3 or more corners, got {reprlib.repr(polygon)}."
+            )
         corners = np.asarray(numbers).reshape(-1, 2)
         # Annotation tools round corners on the picture's border to either side of it.
         if (corners < -1).any() or (corners > (width + 1, height + 1)).any():
@@ -237,7 +265,10 @@ def read_masks(source: RegionSource, pictures: Pictures) -> Iterator[Draft]:
     else:
         root = source.path
         homes = {image.image_id: PurePath(PurePosixPath(image.image_id).parent) for image in images}
-        files = [(file, file.parent.relative_to(root)) for file in root.rglob("*" + MASK_SUFFIX)]
+        try:
+            files = [(f, f.parent.relative_to(root)) for f in root.rglob("*" + MASK_SUFFIX)]
+        except (OSError, RecursionError) as error:
+            raise RegionError(f"Cannot list the masks in {root}: {error}.") from error
     by_name: defaultdict[str, list[ImageRef]] = defaultdict(list)
     for image in images:
         path = PurePath(image.path)

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 Box = tuple[int, int, int, int]
 
+_EDGES = 1000
+"""How many of a polygon's edges are drawn at a time: each may cross every row."""
+
 
 def pack_mask(mask: NDArray[np.bool_]) -> bytes:
     """Pack bool [h, w] as `Region.mask` holds it: 8 pixels a byte, row by row."""
@@ -36,14 +39,21 @@ def polygon_mask(corners: NDArray[np.float64], width_px: int, height_px: int) ->
     centre at 0.5, 0.5.
     """
     crossings = np.zeros((height_px, width_px + 1), np.bool_)
-    for (x0, y0), (x1, y1) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
-        low, high = sorted((y0, y1))
-        rows = np.arange(max(0, int(np.ceil(low - 0.5))), min(height_px, int(np.ceil(high - 0.5))))
-        if len(rows):
-            at = x0 + (rows + 0.5 - y0) * (x1 - x0) / (y1 - y0)
-            first = np.clip(np.ceil(at - 0.5), 0, width_px).astype(int)
-            # Crossing an edge changes sides for every pixel to the right of it.
-            np.logical_xor.at(crossings, (rows, first), True)
+    ends = np.roll(corners, -1, axis=0)
+    # A row lies between an edge's ends by its pixels' centres.
+    spans = np.ceil(np.sort([corners[:, 1], ends[:, 1]], axis=0) - 0.5)
+    tops, bottoms = np.clip(spans, 0, height_px).astype(int)
+    for first in range(0, len(corners), _EDGES):
+        block = slice(first, first + _EDGES)
+        counts = bottoms[block] - tops[block]
+        edge = np.repeat(np.arange(len(counts)), counts)
+        rows = np.arange(len(edge)) - np.repeat(counts.cumsum() - counts, counts)
+        rows += np.repeat(tops[block], counts)
+        (x0, y0), (x1, y1) = corners[block][edge].T, ends[block][edge].T
+        at = x0 + (rows + 0.5 - y0) * (x1 - x0) / (y1 - y0)
+        column = np.clip(np.ceil(at - 0.5), 0, width_px).astype(int)
+        # Crossing an edge changes sides for every pixel to the right of it.
+        np.logical_xor.at(crossings, (rows, column), True)
     return np.logical_xor.accumulate(crossings, axis=1)[:, :-1]
 
 

@@ -30,6 +30,10 @@ REGION_READERS: dict[str, Callable[[RegionSource, Pictures], Iterator[Draft]]] =
 """Every layout of regions that can be read; `read_regions` recognises which one a source has."""
 
 
+MAX_BYTES = 200_000_000
+"""Of a JSON file, which takes ten times as much memory."""
+
+
 @dataclass(frozen=True)
 class RegionSet:
     """The regions of a set's pictures, and `image/name` of those of pictures not in the set."""
@@ -81,6 +85,12 @@ def _open(source: str) -> tuple[str, RegionSource]:
         raise RegionError(
             f"No regions in {source!r}: expected a JSON file, a folder of NAME.REGION.mask.png "
             f"files, {MASKS!r} or {SAMPLE!r}."
+        )
+    size_bytes = path.stat().st_size
+    if size_bytes > MAX_BYTES:
+        raise RegionError(
+            f"Cannot read the regions in {path.name}: it has {size_bytes / 1e6:.0f} MB, more than "
+            f"the limit, {MAX_BYTES // 1_000_000} MB. Keep the regions of the scored pictures."
         )
     document = _parse(path)
     is_coco = isinstance(document, dict) and {"images", "annotations"} <= document.keys()

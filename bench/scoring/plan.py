@@ -190,11 +190,12 @@ def _place_regions(
     size_px = {image.image_id: (image.width_px, image.height_px) for image in images}
     regions: dict[str, list[Region]] = {image.image_id: [] for image in images}
     unused: list[str] = []
+    taken: set[tuple[str, str]] = set()
     for source in sources:
         read = read_regions(source, images)
         unused += read.unused
         for region in read.regions:
-            if any(region.name == other.name for other in regions[region.image_id]):
+            if (region.image_id, region.name) in taken:
                 raise RegionError(
                     f"{region.image_id} has two regions called {region.name!r}, one of them from "
                     f"{source}. Give each region of a picture its own name."
@@ -206,6 +207,7 @@ def _place_regions(
                 if padding is not None:
                     scored_px = _scored_px(*size_px[region.image_id], suite)
                     fitted = padding.unframed(fitted, *scored_px)
+                taken.add((region.image_id, region.name))
                 regions[region.image_id].append(fitted)
     return regions, tuple(unused)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -73,6 +74,22 @@ def _as_colour(value: Any) -> Any:
 
 
 Text = Annotated[str, BeforeValidator(_as_text)]
+LARGEST_SIDE = 8000
+"""Of a size that is asked for, in px: 64 megapixels, as of a picture's file."""
+
+
+def _within_limit(side: int) -> int:
+    if side > LARGEST_SIDE:
+        raise ValueError(
+            f"a size of {side} px is {side * side // 1_000_000} megapixels, and "
+            f"{LARGEST_SIDE**2 // 1_000_000} are the limit: ask for {LARGEST_SIDE} px or less"
+        )
+    return side
+
+
+Side = Annotated[int, Field(ge=8), AfterValidator(_within_limit)]
+"""A side in px."""
+
 Dtype = Literal["float16", "bfloat16", "float32"]
 Mode = Literal["eager", "channels_last", "compile", "channels_last+compile"]
 
@@ -87,7 +104,7 @@ class Speed(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    sizes: list[Annotated[int, Field(ge=8, le=16384)]] = Field(default=[512], min_length=1)
+    sizes: list[Side] = Field(default=[512], min_length=1)
     batches: list[Annotated[int, Field(ge=1, le=4096)]] = Field(default=[1], min_length=1)
     dtypes: list[Dtype] = []
     stages: list[Stage] = Field(default=list(STAGES), min_length=1)
@@ -106,7 +123,7 @@ class Suite(BaseModel):
     regions: list[Text] = []
     metrics: list[str] = Field(default=[], description="empty: the default set")
     weights: Text | None = None
-    size: int | None = Field(default=None, ge=8, le=16384)
+    size: Side | None = None
     fit: Literal["crop", "squash", "pad"] | None = None
     rounding: Literal["8bit", "float"] = "8bit"
     background: Annotated[str, BeforeValidator(_as_colour)] = "#ffffff"

@@ -45,8 +45,8 @@ def png_header(width: int, height: int, depth: int = 8, colour: int = 2) -> byte
 
 
 def flat_png(side: int, depth: int, colour: int, channels: int) -> bytes:
-    """Return a black PNG of few bytes and many pixels."""
-    packer, row = zlib.compressobj(1), bytes(1 + side * channels * depth // 8)
+    """Return a black PNG of few bytes and many pixels; the last of each row is a little opaque."""
+    packer, row = zlib.compressobj(1), bytes(side * channels * depth // 8) + b"\1"
     rows = b"".join([packer.compress(row) for _ in range(side)]) + packer.flush()
     return png_header(side, side, depth, colour) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 

@@ -23,8 +23,10 @@ from .limits import (
     MAX_PIXELS,
     TOO_LARGE,
     formats_of,
+    has_alpha_bits,
     is_slow,
     refuse_by_header,
+    refuse_file_size,
     unidentified,
 )
 from .modes import Samples, to_samples
@@ -123,6 +125,8 @@ def _decode(source: Source, path: Path, pages: int | None, profile: bytes | None
         if image.format in _JPEG:
             check_last_scan(path.read_bytes(), image)
         samples = to_samples(image, raw_modes, lambda mode: _reread(source, mode), path.name)
+        if image.format == "TGA" and not has_alpha_bits(path):
+            samples = replace(samples, alpha=None)
         turned = _orientation(image) if stored is None else stored
         told = colours_of(image, path, profile)
         notes = [*samples.notes, *_frame_note(image, source, pages)]
@@ -168,11 +172,13 @@ class _CountedReads(BufferedReader):
 
 
 def _refuse_no_file(path: Path) -> None:
-    """Refuse what would block or never end: a pipe, a device."""
-    mode = path.stat().st_mode
+    """Refuse what would block or never end: a pipe, a device; and what no memory could hold."""
+    status = path.stat()
+    mode = status.st_mode
     if not S_ISREG(mode):
         what = "a folder" if S_ISDIR(mode) else "a pipe, socket or device"
         raise ImageError(f"Cannot read {path.name}: it is {what}, not a picture's file.")
+    refuse_file_size(path, status.st_size)
 
 
 def _cause(error: Exception, path: Path) -> str:
@@ -187,6 +193,8 @@ def _cause(error: Exception, path: Path) -> str:
             return "reading it is not permitted"
         case OSError(errno=errno.ELOOP):
             return "it is a link to itself"
+        case OSError(errno=errno.ENAMETOOLONG):
+            return "its path is longer than the system takes"
         case UnidentifiedImageError():
             return unidentified(path)
         case Image.DecompressionBombError():

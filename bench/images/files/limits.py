@@ -21,6 +21,11 @@ MAX_PIXELS = 64_000_000
 At 16 bits and with alpha, reading that many stays within 2 GB.
 """
 
+MAX_BYTES, MAX_WHOLE_BYTES = 1_000_000_000, 300_000_000
+"""Of a file, and of one in a format that its decoder holds in memory, often twice. 64 megapixels of
+16 bits with alpha have 512 MB without compression, and a JPEG of quality 100 less than 200."""
+_READ_IN_PIECES = ("PNG", "TIFF", "BMP", "PPM", "TGA")
+
 MAX_SLOW_PIXELS = 2_000_000
 """The limit of what Pillow decodes in Python, pixel by pixel: within 10 s on one core.
 
@@ -68,6 +73,35 @@ def unidentified(path: Path) -> str:
         what = f"its name says {named}, but it is a {name}"
     mend = f", or {HEIF_EXTRA}" if name in ("HEIC", "HEIF") else ""
     return f"{what}, which is not read: convert it to PNG{mend}"
+
+
+def has_alpha_bits(path: Path) -> bool:
+    """Return whether a TGA's header says that some of its bits are alpha; else they mean nothing.
+
+    Source: Truevision TGA 2.0, field 5.6 image descriptor.
+    """
+    with path.open("rb") as file:
+        descriptor = file.read(18)[17:18]
+    return bool(descriptor and descriptor[0] & 0x0F)
+
+
+def refuse_file_size(path: Path, size_bytes: int) -> None:
+    """Refuse a file that is too long to be read, by what its first bytes say it is.
+
+    Raises: ImageError, its message the reason. OSError.
+    """
+    if size_bytes <= MAX_WHOLE_BYTES:
+        return
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES).ljust(HEAD_BYTES, b"\0")
+    limit = (
+        MAX_BYTES if format_of(head, path.suffix.lower()) in _READ_IN_PIECES else MAX_WHOLE_BYTES
+    )
+    if size_bytes > limit:
+        raise ImageError(
+            f"Cannot read {path.name}: its file has {size_bytes / 1e6:.0f} MB, more than the limit "
+            f"of its format, {limit // 1_000_000} MB."
+        )
 
 
 def decoder_name(image: Image.Image) -> str:

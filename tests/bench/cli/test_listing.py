@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
-from vaebench.bench.cli.listing import list_rd
+from PIL import Image
+from vaebench.bench.cli.listing import list_images, list_rd, summarise
 from vaebench.bench.rate.store import StoredRd
 
 
@@ -55,3 +58,21 @@ def test_what_is_unavailable_or_failed_is_told_with_its_reason() -> None:
         "Failed: jpeg on a: odd",
         "Skipped: cut.png: truncated",
     ]
+
+
+def test_regions_that_match_no_picture_are_told(tmp_path: Path) -> None:
+    Image.new("RGB", (16, 12)).save(tmp_path / "a.png")
+    entry = {"name": "eye", "kind": "eye", "box": [1, 1, 5, 5]}
+    regions = {"a.png": [entry], **{f"{number}.png": [entry] for number in range(12)}}
+    (tmp_path / "regions.json").write_text(json.dumps(regions))
+    lines = list(list_images([str(tmp_path)], [str(tmp_path / "regions.json")]))
+    told = [line for line in lines if "no picture in the set" in line]
+    assert told[0] == "region of no picture in the set: 0.png/eye"
+    assert len(told) == 11
+    assert told[-1] == "and 2 more regions of no picture in the set"
+
+
+def test_a_run_tells_regions_of_no_picture_on_the_terminal(tmp_path: Path) -> None:
+    record = SimpleNamespace(skipped=(), notes=(), unavailable=(), unused_regions=("C:/x.png/eye",))
+    lines = list(summarise(SimpleNamespace(record=record, folder=tmp_path)))  # pyright: ignore
+    assert lines[0] == "region of no picture in the set: C:/x.png/eye"

@@ -225,3 +225,43 @@ def test_a_fitted_mask_has_every_pixel_that_the_mask_touches(
         left, top, right, bottom = fitted.box_px
         found[top:bottom, left:right] = region_mask(fitted)
     np.testing.assert_array_equal(found, frame)
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["C:\\data\\photo.jpg", "data\\photo.jpg", ".\\photo.jpg", "\\\\server\\data\\photo.jpg"],
+)
+@pytest.mark.parametrize("layout", ["coco", "boxes"])
+def test_a_path_of_windows_names_the_picture_that_others_do(
+    tmp_path: Path, key: str, layout: str
+) -> None:
+    entry = {"image_id": 1, "category_id": 1, "bbox": [4, 5, 20, 10]}
+    coco = {
+        "images": [{"id": 1, "file_name": key}],
+        "categories": [{"id": 1, "name": "eye"}],
+        "annotations": [entry],
+    }
+    document = coco if layout == "coco" else {key: [box("eye-1", 4, 5, 24, 15)]}
+    read = read_regions(written(tmp_path, document), [image("photo.jpg"), image("other.jpg")])
+    assert [(r.image_id, r.box_px) for r in read.regions] == [("photo.jpg", (4, 5, 24, 15))]
+    assert read.unused == ()
+
+
+def test_a_path_of_windows_is_told_apart_by_its_folders(tmp_path: Path) -> None:
+    images = [image("left/photo.jpg"), image("right/photo.jpg")]
+    document = {"D:\\set\\right\\photo.jpg": [box("eye", 1, 2, 3, 4)]}
+    read = read_regions(written(tmp_path, document), images)
+    assert [region.image_id for region in read.regions] == ["right/photo.jpg"]
+
+
+def test_the_shared_annotations_of_others(shared: Path) -> None:
+    folder = shared / "cases" / "regions"
+    images = find_images([str(folder)]).images
+    for name in ("winpath", "upright"):
+        read = read_regions(str(folder / f"{name}.json"), images)
+        assert [region.box_px for region in read.regions] == [(4, 5, 24, 15)]
+    url = read_regions(str(folder / "url.json"), images)
+    assert url.regions == ()
+    assert url.unused == ("http://localhost/upload/1/abc-photo.jpg/eye-1",)
+    with pytest.raises(RegionError, match="not turned upright by its EXIF orientation"):
+        read_regions(str(folder / "swapped.json"), images)
