@@ -29,6 +29,9 @@ _TURNING = {chr(code) for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A
 """Unicode's marks that turn the direction of what follows: Annex 9, explicit ones."""
 
 
+_LONGEST_MESSAGE = 4000
+
+
 def visible(text: str, *, as_json: bool = False) -> str:
     """Return a text with what would steer a terminal (controls, ends of lines, turns) escaped.
 
@@ -55,8 +58,11 @@ class VaebenchError(Exception):
     """
 
     def __str__(self) -> str:
-        """Return the message, made `visible`."""
-        return visible(super().__str__())
+        """Return the message, made `visible`; of one that no terminal should show, both ends."""
+        told = super().__str__()
+        if len(told) > _LONGEST_MESSAGE:
+            told = f"{told[: _LONGEST_MESSAGE - 500]} … {told[-500:]}"
+        return visible(told)
 
 
 class CodecError(VaebenchError):
@@ -111,7 +117,7 @@ def listed(names: Iterable[str]) -> str:
 
 def unknown_name(what: str, name: str, valid: Iterable[str]) -> str:
     """Return the sentence for an unknown name: the nearest match and the valid names."""
-    names = sorted(valid)
+    names, name = sorted(valid), shortened(name)
     near = difflib.get_close_matches(name, names, n=1)
     hint = f" Did you mean {near[0]}?" if near else ""
     return f"Unknown {what} {name!r}.{hint} Valid: {', '.join(names)}."

@@ -14,18 +14,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from ..errors import CodecError
+from ..errors import CodecError, first_line, shortened
 from ..records import CodecInfo, Encoded, Settings
+from .autoencoder.probe import no_rgb
 from .base import Codec
 from .families import CODECS
 from .networks.placement import PlacementSettings, place, precision_notes, stored_bits, to_network
-from .networks.weights import count_params, fingerprint, load_strict, read_weights
+from .networks.stored import StoredTensor
+from .networks.weights import (
+    built_to_fit,
+    count_params,
+    fingerprint,
+    open_weights,
+    require_tensors,
+)
 from .settings import read_settings
 from .taesd_files import find_halves
 
@@ -33,7 +42,7 @@ _CLAMP = 3.0
 _POOL_GROUPS = 4
 _PROBE_PX = 64
 
-Tensors = Mapping[str, Tensor]
+Tensors = Mapping[str, Tensor | StoredTensor]
 
 
 class TanhClamp(nn.Module):
@@ -62,7 +71,7 @@ class Block(nn.Module):
         return torch.relu(self.conv(x) + (x if self.skip is None else self.skip(x)))
 
 
-def _conv(weight: Tensor, size_px: int, bias: bool, stride: int = 1) -> nn.Conv2d:
+def _conv(weight: Tensor | StoredTensor, size_px: int, bias: bool, stride: int = 1) -> nn.Conv2d:
     width_out, width_in = weight.shape[:2]
     return nn.Conv2d(width_in, width_out, size_px, stride, padding=size_px // 2, bias=bias)
 
@@ -78,7 +87,7 @@ def build_half(tensors: Tensors, is_decoder: bool) -> nn.Sequential:
 
     Raises: KeyError, ValueError where the tensors are no such half.
     """
-    layers: dict[int, dict[str, Tensor]] = {}
+    layers: dict[int, dict[str, Tensor | StoredTensor]] = {}
     for name, tensor in tensors.items():
         number, _, rest = name.partition(".")
         layers.setdefault(int(number), {})[rest] = tensor
@@ -156,12 +165,12 @@ def open_taesd(name: str, source: str, settings: Settings) -> Codec:
     network = nn.ModuleDict()
     for half, own in tensors.items():
         try:
-            network[half] = build_half(own, is_decoder=half == "decoder")
-        except (KeyError, ValueError) as error:
+            build = partial(build_half, own, is_decoder=half == "decoder")
+            network[half] = built_to_fit(build, own, f"the {half} of {source}")
+        except (KeyError, ValueError, IndexError) as error:
             raise CodecError(
                 f"Cannot load {source}: its {half} is not in TAESD's format ({error})."
             ) from error
-        load_strict(network[half], own, f"the {half} of {source}")
     if _has_pool(network["encoder"]) != _has_pool(network["decoder"]):
         raise CodecError(
             f"Cannot load {source}: one of its halves has pool tensors and the other has none; "
@@ -189,19 +198,23 @@ def open_taesd(name: str, source: str, settings: Settings) -> Codec:
     return TaesdCodec(info, network["encoder"], network["decoder"], device, chosen)
 
 
-def _both_halves(files: Mapping[str, Path]) -> dict[str, Tensors]:
+def _both_halves(files: Mapping[str, Path]) -> dict[str, dict[str, StoredTensor]]:
     if "both" not in files:
-        return {half: read_weights([files[half]]) for half in ("encoder", "decoder")}
-    halves: dict[str, dict[str, Tensor]] = {"encoder": {}, "decoder": {}}
-    for name, tensor in read_weights([files["both"]]).items():
+        return {half: _tensors_of(files[half]) for half in ("encoder", "decoder")}
+    halves: dict[str, dict[str, StoredTensor]] = {"encoder": {}, "decoder": {}}
+    for name, tensor in _tensors_of(files["both"]).items():
         half, _, rest = name.partition(".")
         if half not in halves:
             raise CodecError(
-                f"Cannot load {files['both']}: tensor {name} belongs to neither half; names "
-                "that begin with encoder. or decoder. are expected."
+                f"Cannot load {files['both']}: tensor {shortened(name)} belongs to neither half; "
+                "names that begin with encoder. or decoder. are expected."
             )
         halves[half][rest] = tensor
-    return dict(halves)
+    return halves
+
+
+def _tensors_of(file: Path) -> dict[str, StoredTensor]:
+    return require_tensors(open_weights([file]), file)
 
 
 @torch.no_grad()
@@ -212,8 +225,11 @@ def _probe(network: nn.ModuleDict, source: str) -> tuple[int, int]:
         latents: Tensor = network["encoder"](picture)
         back: Tensor = network["decoder"](latents)
     except RuntimeError as error:
+        first = next(iter(network["encoder"].parameters()))
+        if first.ndim == 4 and first.shape[1] != picture.shape[1]:
+            raise no_rgb(source, first.shape[1]) from error
         raise CodecError(
-            f"Cannot open {source}: its layers do not fit together ({error})."
+            f"Cannot open {source}: its layers do not fit together ({first_line(error)})."
         ) from error
     if back.shape != picture.shape:
         raise CodecError(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..errors import CodecError
 
-_SUFFIXES = (".pth", ".safetensors")
+_SUFFIXES = (".pth", ".sft", ".safetensors")
 _HALF = re.compile(r"(encoder|decoder)", re.IGNORECASE)
 _OTHER = {"encoder": "decoder", "decoder": "encoder"}
 # The first block of an encoder half: the name that diffusers' AutoencoderTiny has no use for.
@@ -75,7 +75,7 @@ def _halves(folder: Path) -> list[Path]:
 def _holds_both(path: Path) -> bool:
     """Tell by a file's header whether it holds both halves; a pickle is searched, not loaded."""
     try:
-        if path.suffix == ".safetensors":
+        if path.suffix in (".safetensors", ".sft"):
             with path.open("rb") as file:
                 size = int.from_bytes(file.read(8), "little")
                 header = file.read(min(size, _MAX_HEADER))

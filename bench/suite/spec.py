@@ -103,7 +103,7 @@ def default_name(source: str, settings: dict[str, Setting]) -> str:
         quantiser = settings or {"quantised": True}
         return default_name(inner, {**given, **quantiser})
     parts = [part for part in re.split(r"[\\/]", source) if part not in ("", ".", "..")]
-    stem = re.sub(r"\.(safetensors|ckpt|pth|pt|bin)$", "", parts[-1] if parts else source)
+    stem = re.sub(r"\.(safetensors|sft|ckpt|pth|pt|bin)$", "", parts[-1] if parts else source)
     words = [stem]
     for key, value in settings.items():
         if value is True:

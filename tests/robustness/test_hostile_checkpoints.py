@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import resource
+import shutil
 import struct
 import sys
+import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from vaebench.bench import api
 from vaebench.bench.cli import app as cli
+from vaebench.bench.codecs import open_codec, vbl
 from vaebench.bench.codecs.demo import DEMO_CHECKPOINTS
 
 DEMO = DEMO_CHECKPOINTS["demo-f8c4"]
@@ -212,6 +217,143 @@ def test_pickles_of_something_else(
 ) -> None:
     torch.save(content, "vae.pt")
     assert reason in command("./vae.pt")
+
+
+class Hungry:
+    """Unpickled, it would take 20 GB."""
+
+    def __reduce__(self) -> tuple[Any, tuple[int]]:
+        return bytearray, (20_000_000_000,)
+
+
+def test_nothing_larger_than_its_file_is_made_of_a_pickle(
+    command: Callable[[str], str],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    torch.save({"a": Hungry()}, "vae.pt")
+    assert "no plain pickle of tensors" in command("./vae.pt")
+    Path("vae.pt").write_bytes(pickle.dumps({"a": Hungry()}))
+    assert "no plain pickle of tensors" in command("./vae.pt")
+    # The same where a coded picture names it.
+    file = vbl.LatentFile("quantised(./vae.pt):step=1", "00" * 16, 16, 16, b"")
+    Path("a.vbl").write_bytes(vbl.to_bytes(file))
+    monkeypatch.setattr(sys, "argv", ["vaebench", "decode", "a.vbl", "a.png"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    assert "no plain pickle of tensors" in capfd.readouterr().err
+    with zipfile.ZipFile("vae.pth", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("vae/data.pkl", bytes(200_000_000))
+    assert "its archive would unpack to 200000000 bytes" in command("./vae.pth")
+
+
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [
+        ("vae/config.json", b'{"_class_name": "'),
+        ("vae/diffusion_pytorch_model.safetensors.index.json", b'{"weight_map": {"'),
+        (f"vae/{FILE}", struct.pack("<Q", 1 << 33) + b"{"),
+        (f"vae/{FILE}", struct.pack("<Q", 2) + b"{}"),
+        ("vae/diffusion_pytorch_model.bin", b"PK\x03\x04"),
+        ("vae/diffusion_pytorch_model.bin", b"\x80\x02}"),
+        ("vae/diffusion_pytorch_model.bin", b"\x80\x02X\xff\xff\xff\x7f"),
+    ],
+)
+def test_a_file_of_5_gb_that_is_nothing_is_refused_by_its_size_or_beginning(
+    command: Callable[[str], str], name: str, start: bytes
+) -> None:
+    folder()
+    with Path(name).open("wb") as file:
+        file.write(start)
+        file.truncate(5 << 30)
+    began = time.perf_counter()
+    command("./vae")
+    assert time.perf_counter() - began < 60
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        {"dtype": "F32", "shape": [10_000_000_000], "data_offsets": [0, 40_000_000_000]},
+        {"dtype": "F4", "shape": [80_000_000_000], "data_offsets": [0, 40_000_000_000]},
+    ],
+    ids=["of another shape", "of 4 bits"],
+)
+def test_a_tensor_of_40_gb_is_never_read(
+    command: Callable[[str], str], tensor: dict[str, Any]
+) -> None:
+    header = json.dumps({FIRST: tensor}).encode()
+    with (folder() / FILE).open("wb") as file:
+        file.write(struct.pack("<Q", len(header)) + header)
+        file.truncate(8 + len(header) + 40_000_000_000)
+    told = command("./vae")
+    assert "its encoder is missing" in told or "its type 'F4' is not one of" in told
+
+
+def test_widths_that_need_more_memory_than_there_is_are_refused_before_it_is_taken(
+    command: Callable[[str], str], tensors: dict[str, Tensor]
+) -> None:
+    for number, widths in enumerate(([20_000] * 4, [3200] * 4)):
+        path = folder(
+            tensors,
+            block_out_channels=widths,
+            down_block_types=["DownEncoderBlock2D"] * 4,
+            up_block_types=["UpDecoderBlock2D"] * 4,
+        )
+        told = command("./vae")
+        assert ("cannot be built from its config" in told) == (number == 0)
+        assert ("wrongly shaped" in told) == (number == 1)
+        shutil.rmtree(path)
+    # Of a file without a config, the shapes make it; a tensor without numbers can have any.
+    save_file(
+        {
+            "encoder.1.conv.0.weight": torch.zeros(10**6, 10**6, 0, 3),
+            "decoder.1.weight": torch.zeros(0),
+        },
+        "both.safetensors",
+    )
+    assert "both.safetensors" in command("./both.safetensors")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 8 << 20
+
+
+def test_what_quotes_a_file_is_cut(
+    command: Callable[[str], str], tensors: dict[str, Tensor]
+) -> None:
+    long = "n" * 5_000_000
+    cases: list[tuple[dict[str, Any], dict[str, Any]]] = [
+        ({**tensors, long: torch.zeros(1)}, {}),
+        ({long: torch.zeros(1)}, {}),
+        ({f"{number}": torch.zeros(1) for number in range(50_000)}, {}),
+        (tensors, {"_class_name": long}),
+        (tensors, {"scaling_factor": long}),
+        (tensors, {"act_fn": long}),
+        (tensors, {f"{long}_layers": 1000}),
+        (tensors, {"_class_name": "Own", "auto_map": long}),
+    ]
+    for own, changes in cases:
+        path = folder(own, **changes)
+        assert len(command("./vae")) < 5000
+        if not changes:
+            (path / FILE).rename("alone.safetensors")
+            assert len(command("./alone.safetensors")) < 5000
+        shutil.rmtree(path)
+    index = folder() / f"{FILE}.index.json"
+    placed = {f"t{number}": f"shard-{number}.safetensors" for number in range(100_000)}
+    index.write_text(json.dumps({"weight_map": placed}))
+    told = command("./vae")
+    assert told.endswith("and 99990 more.")
+    assert told.count("shard-") == 10
+
+
+def test_unknown_keys_of_a_config_are_counted(
+    tensors: dict[str, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder(tensors, **{f"key{number}": number for number in range(200_000)})
+    (note,) = open_codec("it", "./vae", {}).info.notes
+    assert note.endswith("and 199990 more]")
+    assert len(note) < 500
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04" + bytes(99), bytes(1000)])

@@ -7,16 +7,14 @@ Source: the layouts of https://github.com/CompVis/latent-diffusion, of FLUX.1 (t
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
-from ...errors import CodecError
+from ...errors import CodecError, shortened
 
-_PREFIXES = ("first_stage_model.", "vae.")
-# What training left in a file; it is no part of the autoencoder.
-_TRAINING = ("loss.", "model_ema.")
 _NORM_GROUPS = 32
 
 _LDM = re.compile(r"(encoder\.down|decoder\.up)\.\d+\.")
@@ -41,27 +39,54 @@ _RENAMES = tuple(
         (r"(\.attentions\.\d+)\.proj_out\.", r"\1.to_out.0."),
     )
 )
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A published model: its factors, and a name that its whole checkpoint alone has.
+
+    `shape` is its latent channels, and whether there are 1×1 convolutions about them.
+    """
+
+    name: str
+    shape: tuple[int, bool]
+    scaling_factor: float
+    shift_factor: float | None
+    sample_size: int
+    mark: re.Pattern[str]
+
+    def factors(self) -> dict[str, Any]:
+        shift = {} if self.shift_factor is None else {"shift_factor": self.shift_factor}
+        return {"scaling_factor": self.scaling_factor, **shift, "sample_size": self.sample_size}
+
+    def told(self) -> str:
+        shift = "" if self.shift_factor is None else f" and shift {self.shift_factor}"
+        verb = "is" if self.shift_factor is None else "are"
+        return f"{self.name}'s scaling factor {self.scaling_factor}{shift} {verb} taken"
+
+    def instead(self) -> str:
+        if self.shift_factor is None:
+            return f"{self.name}'s, of the same shapes, is {self.scaling_factor}"
+        return (
+            f"{self.name}'s, of the same shapes, are {self.scaling_factor} and {self.shift_factor}"
+        )
+
+
+# Source: the VAEs' config.json of the models as they are published; the names of their whole
+# checkpoints, https://github.com/Stability-AI/generative-models, sd3.5 and black-forest-labs/flux.
+_SD = _Model("SD 1 and 2", (4, True), 0.18215, None, 512, re.compile(r"cond_stage_model\."))
+_SDXL = _Model(
+    "SDXL", (4, True), 0.13025, None, 1024, re.compile(r"conditioner\.embedders\.(1|0\.model)\.")
+)
+_SD3 = _Model("SD3", (16, False), 1.5305, 0.0609, 1024, re.compile(r"(.*\.)?joint_blocks\."))
+_FLUX = _Model("FLUX.1", (16, False), 0.3611, 0.1159, 1024, re.compile(r"(.*\.)?double_blocks\."))
+_WHOLE_MODELS = (_SD, _SDXL, _SD3, _FLUX)
+
 # The names that diffusers' own attention blocks had before 0.14.
 _DEPRECATED = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 _DEPRECATED_ATTENTION = re.compile(r"(\.attentions\.\d+)\.(query|key|value|proj_attn)\.")
 _UP_BLOCK = re.compile(r"^decoder\.up_blocks\.(\d+)\.")
 _ATTENTION_WEIGHT = re.compile(r"\.attentions\.\d+\.to_(q|k|v|out\.0)\.weight$")
-
-
-def keep_autoencoder(names: Sequence[str]) -> list[str]:
-    """Return the names of a file that belong to the autoencoder."""
-    for prefix in _PREFIXES:
-        if own := [name for name in names if name.startswith(prefix)]:
-            return [name for name in own if not name[len(prefix) :].startswith(_TRAINING)]
-    return [name for name in names if not name.startswith(_TRAINING)]
-
-
-def without_prefix(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors under the names that they have inside the autoencoder."""
-    for prefix in _PREFIXES:
-        if any(name.startswith(prefix) for name in tensors):
-            return {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
-    return dict(tensors)
 
 
 def to_diffusers(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -92,15 +117,20 @@ def _reverse_up_blocks(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def infer_config(tensors: Mapping[str, Tensor], source: str) -> tuple[dict[str, Any], list[str]]:
+def infer_config(
+    tensors: Mapping[str, Tensor], source: str, others: Collection[str] = ()
+) -> tuple[dict[str, Any], list[str]]:
     """Return the config that fits tensors under diffusers' names, and what it had to assume.
 
+    Args:
+        others: the names of the file's other tensors: of a whole checkpoint they tell the model.
     Raises: CodecError where they are not of AutoencoderKL, AutoencoderKLFlux2 or VQModel.
     """
     if not any(_DIFFUSERS.match(name) for name in tensors):
+        first = shortened(next(iter(tensors), "none"))
         raise CodecError(
-            f"Cannot open {source}: its tensors (first {next(iter(tensors), 'none')}) are in no "
-            "layout whose config can be inferred. Pass config=DIR with the model's config.json."
+            f"Cannot open {source}: its tensors (first {first}) are in no layout whose config can "
+            "be inferred. Pass config=DIR with the model's config.json."
         )
     try:
         config = _architecture(tensors)
@@ -115,7 +145,7 @@ def infer_config(tensors: Mapping[str, Tensor], source: str) -> tuple[dict[str, 
             f"Cannot open {source}: its config cannot be inferred; widths {widths} do not divide "
             f"into {_NORM_GROUPS} norm groups. Pass config=DIR with the model's config.json."
         )
-    factors, notes = _factors(config)
+    factors, notes = _factors(config, others)
     return config | factors, [f"config inferred from the tensors' shapes; {notes}"]
 
 
@@ -152,21 +182,18 @@ def _architecture(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     return config
 
 
-def _factors(config: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+def _factors(config: Mapping[str, Any], others: Collection[str]) -> tuple[dict[str, Any], str]:
     if config["_class_name"] == "AutoencoderKLFlux2":
         return {}, "latents are normalised by the file's batch-norm statistics"
-    if config["latent_channels"] == 16 and not config.get("use_quant_conv"):
-        return (
-            {"scaling_factor": 0.3611, "shift_factor": 0.1159, "sample_size": 1024},
-            "16 channels: FLUX.1's scaling factor 0.3611 and shift 0.1159 are taken "
-            "(SD3's, of the same shapes, are 1.5305 and 0.0609)",
-        )
-    if config["latent_channels"] == 4 and config["_class_name"] == "AutoencoderKL":
-        return (
-            {"scaling_factor": 0.18215, "sample_size": 512},
-            "4 channels: SD 1 and 2's scaling factor 0.18215 is taken "
-            "(SDXL's, of the same shapes, is 0.13025)",
-        )
+    if config["_class_name"] == "AutoencoderKL":
+        channels, has_quant = config["latent_channels"], bool(config.get("use_quant_conv"))
+        for model in _WHOLE_MODELS:
+            if (channels, has_quant) == model.shape and any(map(model.mark.match, others)):
+                return model.factors(), f"{model.told()}, as the file holds its other parts"
+        if channels == 16 and not has_quant:
+            return _FLUX.factors(), f"16 channels: {_FLUX.told()} ({_SD3.instead()})"
+        if channels == 4:
+            return _SD.factors(), f"4 channels: {_SD.told()} ({_SDXL.instead()})"
     return {"scaling_factor": 1.0}, "the scaling factor is not known, 1 is taken"
 
 

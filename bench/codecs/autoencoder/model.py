@@ -6,67 +6,123 @@ diffusers takes seconds to import, so it waits until the weights are read.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from ...errors import CodecError, first_line, unknown_name
-from ..networks.weights import InitSkipped, load_strict, read_weights
-from .ldm import infer_config, keep_autoencoder, to_diffusers, without_prefix
+from ...errors import CodecError, first_line, listed, shortened, unknown_name
+from ..networks.weights import (
+    InitSkipped,
+    check_fit,
+    load_strict,
+    open_weights,
+    outlines,
+    read_tensors,
+    require_tensors,
+)
+from .layouts import Layout, choose, layouts_of
+from .ldm import infer_config, to_diffusers
 from .sources import Checkpoint
 
 # A config that asks for billions would be built for hours.
 _MAX_LAYERS = 100
 _MAX_LEVELS = 32
 
+Rename = Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class Design:
+    """What a layout's tensors are of: a class, its config, and the names that it gives them."""
+
+    model_class: Any
+    config: dict[str, Any]
+    rename: Rename
+    notes: list[str]
+
+    def build(self) -> Any:
+        """Return the model, its parameters unfilled; on the meta device where that is set."""
+        known = inspect.signature(self.model_class.__init__).parameters
+        return self.model_class.from_config(
+            {key: self.config[key] for key in self.config if key in known}
+        )
+
 
 def build_model(source: str, found: Checkpoint, trust_remote_code: bool) -> tuple[Any, list[str]]:
     """Return the model with all its weights, in float32, and notes on what was assumed.
 
+    What tensors have as shapes is compared before any is read, and before the model takes memory.
+
     Raises: CodecError where the class is unknown, its config does not fit it, or a tensor is
     missing, unexpected or of the wrong shape.
     """
-    stored = without_prefix(read_weights(found.files, keep_autoencoder))
+    content = open_weights(found.files)
+    layouts = layouts_of(content)
+    if not any(layout.tensors for layout in layouts):
+        # Whatever it holds instead is told.
+        require_tensors(content, found.files[0])
+    fit = partial(_design, source, found, trust_remote_code)
+    layout, design, notes = choose(source, layouts, fit)
+    with InitSkipped():
+        model = _built(source, design)
+    load_strict(model, design.rename(read_tensors(layout.tensors)), source)
+    return model, [*design.notes, *notes, *_ignored(design, model)]
+
+
+def _design(source: str, found: Checkpoint, trust_remote_code: bool, layout: Layout) -> Design:
+    """Return what a layout is exactly. Raises: CodecError."""
+    stored = outlines(layout.tensors)
     renamed = to_diffusers(stored)
-    notes: list[str] = []
-    config = found.config
+    config, notes = found.config, list[str]()
     if config is None:
-        config, notes = infer_config(renamed, source)
+        config, notes = infer_config(renamed, source, layout.others)
     _check_depth(source, config)
-
-    import diffusers
-
     model_class = _find_class(source, found, config, trust_remote_code)
-    known = inspect.signature(model_class.__init__).parameters
+    design = Design(model_class, config, dict, notes)
+    # A checkpoint's own code need not work without numbers.
+    with torch.device("meta") if model_class.__module__.startswith("diffusers.") else InitSkipped():
+        outline = _built(source, design)
+    # Some classes keep CompVis' names: those layouts are told apart by what the model wants.
+    wanted = outline.state_dict().keys()
+    if len(renamed.keys() - wanted) < len(stored.keys() - wanted):
+        design = Design(model_class, config, to_diffusers, notes)
+    check_fit(outline, design.rename(stored), source)
+    return design
+
+
+def _built(source: str, design: Design) -> Any:
+    name = design.model_class.__name__
     try:
-        with InitSkipped():
-            model = model_class.from_config({key: config[key] for key in config if key in known})
+        return design.build()
     except (ImportError, NameError) as error:
         # Where transformers is absent, diffusers leaves its names undefined.
         raise CodecError(
-            f"Cannot open {source}: {model_class.__name__} needs a package that is not installed "
+            f"Cannot open {source}: {name} needs a package that is not installed "
             f"({error}). Try: pip install transformers."
         ) from error
     except Exception as error:
         # What a config holds can trip a class in any way.
         raise CodecError(
-            f"Cannot open {source}: {model_class.__name__} cannot be built from its config "
-            f"({type(error).__name__}: {first_line(error).rstrip('.')})."
+            f"Cannot open {source}: {name} cannot be built from its config "
+            f"({type(error).__name__}: {shortened(first_line(error).rstrip('.'))})."
         ) from error
+
+
+def _ignored(design: Design, model: Any) -> list[str]:
+    """Return a note on what diffusers ignores of a config."""
+    import diffusers
+
+    known = {**inspect.signature(design.model_class.__init__).parameters, **model.config}
     # A key that a class writes into its own config is not foreign to it.
-    ignored = [key for key in config if key[0] != "_" and key not in {**known, **model.config}]
-    if ignored:
-        notes.append(f"diffusers {diffusers.__version__} ignores of its config: {ignored}")
-    load_strict(model, _closer(model.state_dict(), stored, renamed), source)
-    return model, notes
-
-
-def _closer(
-    wanted: Mapping[str, Tensor], stored: dict[str, Tensor], renamed: dict[str, Tensor]
-) -> dict[str, Tensor]:
-    # Some classes keep CompVis' names: those layouts are told apart by what the model wants.
-    return min(stored, renamed, key=lambda tensors: len(tensors.keys() - wanted.keys()))
+    foreign = [key for key in design.config if key[:1] != "_" and key not in known]
+    told = (
+        f"diffusers {diffusers.__version__} ignores of its config: [{listed(map(repr, foreign))}]"
+    )
+    return [told] if foreign else []
 
 
 def _check_depth(source: str, config: Mapping[str, Any]) -> None:
@@ -79,7 +135,8 @@ def _check_depth(source: str, config: Mapping[str, Any]) -> None:
         ):
             if what in key and count > most:
                 raise CodecError(
-                    f"Cannot open {source}: its config asks for over {most} in {key!r}; "
+                    f"Cannot open {source}: its config asks for over {most} in "
+                    f"{shortened(key)!r}; "
                     "a model of that depth is not expected."
                 )
 
@@ -94,7 +151,7 @@ def _find_class(
     from diffusers.models import autoencoders
     from diffusers.models.modeling_utils import ModelMixin
 
-    name = str(config.get("_class_name", ""))
+    name = shortened(str(config.get("_class_name", "")))
     model_class = getattr(autoencoders, name, None)
     if model_class is None and "auto_map" in config:
         model_class = _remote_class(source, found, config, trust_remote_code)
@@ -111,7 +168,7 @@ def _remote_class(
 ) -> Any:
     reference = config["auto_map"]
     reference = next(iter(reference.values()), "") if isinstance(reference, dict) else reference
-    module, _, name = str(reference).rpartition(".")
+    module, _, name = shortened(str(reference)).rpartition(".")
     if not trust_remote_code:
         raise CodecError(
             f"Cannot open {source}: its class {name!r} is code that comes with the checkpoint "

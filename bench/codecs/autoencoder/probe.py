@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ...errors import CodecError
+from ...errors import CodecError, first_line, shortened
 from .network import decode_latents, encode_images, fixed_side_px
 
 _SIDE_PX = 64
@@ -37,9 +37,12 @@ def probe(vae: Any, device: torch.device, dtype: torch.dtype, name: str) -> Prob
             posterior = encode_images(vae, picture)
             back = decode_latents(vae, posterior.mode, seed=0)
     except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
+        channels = vae.config.get("in_channels")
+        if isinstance(channels, int) and channels not in (3, 4):
+            raise no_rgb(name, channels) from error
         raise CodecError(
             f"Cannot open {name}: {what} cannot encode and decode one picture of "
-            f"{side}×{side} px ({error})."
+            f"{side}×{side} px ({shortened(first_line(error).rstrip('.'))})."
         ) from error
     latents = posterior.mode
     if back.shape != picture.shape or latents.ndim != 4 or side % latents.shape[-1]:
@@ -48,6 +51,15 @@ def probe(vae: Any, device: torch.device, dtype: torch.dtype, name: str) -> Prob
             f"{list(latents.shape)} and a picture of {list(back.shape)}."
         )
     return Probed(latents.shape[1], side // latents.shape[-1], posterior.std is not None)
+
+
+def no_rgb(name: str, channels: int) -> CodecError:
+    """Return the error for a model that takes pictures of other channels."""
+    plural = "" if channels == 1 else "s"
+    return CodecError(
+        f"Cannot open {name}: it takes {channels} channel{plural}; vaebench scores RGB, so one "
+        "that takes 3 channels is expected."
+    )
 
 
 def _declared_factor(vae: Any) -> int:

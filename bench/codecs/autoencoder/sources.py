@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ...errors import CodecError
+from ...errors import CodecError, first_line, listed, shortened
 from ..demo import DEMO_CHECKPOINTS
 
-WEIGHT_SUFFIXES = (".safetensors", ".bin", ".ckpt", ".pt", ".pth")
+WEIGHT_SUFFIXES = (".safetensors", ".sft", ".bin", ".ckpt", ".pt", ".pth")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _SUBFOLDERS = ("", "vae", "vqvae", "movq")
 _STEM = "diffusion_pytorch_model"
+_MAX_JSON_BYTES = 1 << 24
 
 Fetch = Callable[[str], Path | None]
 
@@ -147,8 +148,8 @@ def _shards(index: Path, fetch: Fetch) -> tuple[Path, ...]:
     files = {name: fetch(name) for name in names if name == Path(name).name}
     missing = [name for name in names if files.get(name) is None]
     if missing:
-        listed = ", ".join(map(repr, missing))
-        raise CodecError(f"Cannot load {index}: it names files that are not there: {listed}.")
+        told = listed(map(repr, missing))
+        raise CodecError(f"Cannot load {index}: it names files that are not there: {told}.")
     return tuple(file for file in files.values() if file is not None)
 
 
@@ -168,13 +169,20 @@ def _sibling_config(path: Path) -> dict[str, Any] | None:
 
 def _read_config(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            text = file.read(_MAX_JSON_BYTES + 1)
+        if len(text) > _MAX_JSON_BYTES:
+            raise CodecError(
+                f"Cannot read {path}: it has more than {_MAX_JSON_BYTES >> 20} MiB, the limit for "
+                "a config or an index."
+            )
+        content = json.loads(text)
     except OSError as error:
         raise CodecError(
             f"Cannot read {path}: {error.strerror}. Check the file and its rights."
         ) from error
     except (ValueError, RecursionError) as error:
-        raise CodecError(f"Cannot read {path}: no valid JSON ({error}).") from error
+        raise CodecError(f"Cannot read {path}: no valid JSON ({first_line(error)}).") from error
     if not isinstance(content, dict):
         raise CodecError(f"Cannot read {path}: a JSON object is expected.")
     _check_scaling(path, content)
@@ -189,7 +197,7 @@ def _check_scaling(path: Path, config: dict[str, Any]) -> None:
             continue
         if not _is_finite(value) or (key == "scaling_factor" and value == 0):
             raise CodecError(
-                f"Cannot use {path}: {key} is {value!r}, a finite number"
+                f"Cannot use {path}: {key} is {shortened(repr(value))}, a finite number"
                 f"{' other than 0' if key == 'scaling_factor' else ''} is expected."
             )
 

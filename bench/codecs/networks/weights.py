@@ -3,70 +3,50 @@
 from __future__ import annotations
 
 import hashlib
-import pickle
-import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from ...errors import CodecError
+from ...errors import CodecError, first_line, listed
 from ...images.find import file_sha256
+from .pickles import NotPlain, read_pickle
+from .safetensors_files import read_safetensors
+from .stored import StoredTensor
 
-_NAMED = 10
+_MAX_BYTES = 1 << 34
+# More numbers than any autoencoder has: 16 GB as float32.
+_MAX_NUMBERS = 1 << 32
 
-Keep = Callable[[Sequence[str]], Iterable[str]]
 
+def open_weights(files: Sequence[Path]) -> dict[Any, Any]:
+    """Return what one file, or the shards of one checkpoint, hold; of no tensor is anything read.
 
-def read_weights(files: Sequence[Path], keep: Keep = lambda names: names) -> dict[str, Tensor]:
-    """Return the tensors of one file, or of the shards of one checkpoint, by name.
+    Pickles are read as data and run no code.
 
-    Pickles are read by torch's restricted unpickler, which runs no code of the file.
-
-    Args:
-        keep: chooses among a file's tensor names, so that the rest of a large checkpoint is
-            never read where the format allows that.
-    Raises: CodecError where a file is damaged, no checkpoint, or holds NaN or inf.
+    Returns: by name StoredTensor; of a pickle also what else stands beside tensors, and nested
+        dictionaries.
+    Raises: CodecError where a file is damaged or no checkpoint.
     """
-    tensors: dict[str, Tensor] = {}
+    contents: dict[Any, Any] = {}
     for path in files:
-        read = _read_safetensors if path.suffix == ".safetensors" else _read_pickle
-        found = read(path, keep)
-        if twice := tensors.keys() & found.keys():
-            raise CodecError(f"Cannot load {path}: {_listed(twice)} is in another file as well.")
-        tensors |= found
-    bad = [name for name, tensor in tensors.items() if not _is_finite(tensor)]
-    if bad:
-        raise CodecError(
-            f"Cannot load {files[0]}: {_count(bad, 'tensor')} with NaN or inf: {_listed(bad)}. "
-            "The file is damaged or its training diverged."
-        )
-    return tensors
+        found = _open(path)
+        if twice := contents.keys() & found.keys():
+            told = listed(map(str, twice))
+            raise CodecError(f"Cannot load {path}: {told} is in another file as well.")
+        contents |= found
+    return contents
 
 
-def _read_safetensors(path: Path, keep: Keep) -> dict[str, Tensor]:
+def _open(path: Path) -> dict[Any, Any]:
+    is_safetensors = path.suffix in (".safetensors", ".sft")
+    what = "safetensors file" if is_safetensors else "checkpoint"
     try:
-        # safetensors calls a file without reading rights one that is not there.
-        path.open("rb").close()
-        with safe_open(path, framework="pt") as file:  # pyright: ignore[reportUnknownVariableType]
-            return {name: file.get_tensor(name) for name in keep(list(file.keys()))}
-    except OSError as error:
-        raise CodecError(_unreadable(path, error)) from error
-    except SafetensorError as error:
-        raise CodecError(f"Cannot read {path}: no valid safetensors file ({error}).") from error
-
-
-def _read_pickle(path: Path, keep: Keep) -> dict[str, Tensor]:
-    try:
-        with warnings.catch_warnings():
-            # Of pickle protocols; what cannot be read is an error anyway.
-            warnings.simplefilter("ignore")
-            content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
+        content = read_safetensors(path) if is_safetensors else read_pickle(path)
+    except NotPlain as error:
         raise CodecError(
             f"Cannot load {path}: it is no plain pickle of tensors, and anything more could run "
             "code. Convert it to safetensors where you trust its author."
@@ -74,36 +54,74 @@ def _read_pickle(path: Path, keep: Keep) -> dict[str, Tensor]:
     except OSError as error:
         raise CodecError(_unreadable(path, error)) from error
     except Exception as error:
-        # torch's unpickler raises whatever a damaged file trips: KeyError, IndexError, ….
-        detail = str(error).strip().splitlines()[0].partition(". ")[0] if str(error) else "empty"
-        if isinstance(error, LookupError):
-            detail = "no pickle of tensors"
-        raise CodecError(f"Cannot read {path}: no valid checkpoint ({detail}).") from error
-    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
-        content = content["state_dict"]
+        # A damaged file trips what reads it in any way.
+        told = first_line(error).rstrip(".")
+        if isinstance(error, LookupError | TypeError | AttributeError):
+            told = "it is damaged or no pickle of tensors"
+        raise CodecError(f"Cannot read {path}: no valid {what} ({told}).") from error
     if not isinstance(content, dict):
         raise CodecError(
             f"Cannot load {path}: tensors by name are expected, got {type(content).__name__}."
         )
-    unnamed = [repr(name) for name in content if not isinstance(name, str)]
-    if unnamed:
-        raise CodecError(f"Cannot load {path}: {_listed(unnamed)} is no tensor's name.")
-    kept = {name: content[name] for name in keep(list(content))}
-    other = [name for name, value in kept.items() if not _is_whole(value)]
-    if other:
-        raise CodecError(f"Cannot load {path}: {_listed(other)} is no tensor.")
-    return kept
+    return content
 
 
-def _is_whole(value: Any) -> bool:
-    """Tell whether all numbers of a tensor are there: none sparse, elsewhere or in fewer bytes."""
-    return (
-        isinstance(value, Tensor)
-        and not value.is_nested
-        and value.layout == torch.strided
-        and value.device.type == "cpu"
-        and value.numel() * value.element_size() <= value.untyped_storage().nbytes()
-    )
+def require_tensors(content: Mapping[Any, Any], source: object) -> dict[str, StoredTensor]:
+    """Return the tensors of a plain checkpoint, or of its state_dict, by name.
+
+    Raises: CodecError where there is anything else.
+    """
+    nested = content.get("state_dict")
+    content = nested if isinstance(nested, dict) else content
+    if unnamed := [str(name) for name in content if not isinstance(name, str)]:
+        raise CodecError(f"Cannot load {source}: {listed(unnamed)} is no tensor's name.")
+    if other := [name for name, value in content.items() if not isinstance(value, StoredTensor)]:
+        raise CodecError(f"Cannot load {source}: {listed(other)} is no tensor.")
+    return dict(content)
+
+
+def read_weights(files: Sequence[Path]) -> dict[str, Tensor]:
+    """Return the tensors of one file, or of the shards of one checkpoint, by name.
+
+    Raises: CodecError where a file is damaged, no checkpoint, or holds NaN or inf.
+    """
+    return read_tensors(require_tensors(open_weights(files), files[0]))
+
+
+def read_tensors(tensors: Mapping[str, StoredTensor]) -> dict[str, Tensor]:
+    """Return tensors with their numbers.
+
+    Raises: CodecError where they are cut short, more than files or memory hold, or NaN or inf.
+    """
+    paths = {tensor.storage.path: None for tensor in tensors.values()}
+    source = next(iter(paths), "nothing")
+    wanted, held = sum(one.nbytes for one in tensors.values()), sum(map(_size, paths))
+    if wanted > _MAX_BYTES:
+        raise CodecError(
+            f"Cannot load {source}: its tensors have {wanted / 1e9:.0f} GB, and "
+            f"{_MAX_BYTES >> 30} GiB are the limit for an autoencoder."
+        )
+    # Tied weights are there once and read twice.
+    if wanted > 2 * held:
+        raise CodecError(
+            f"Cannot load {source}: its tensors overlap, they have {wanted} bytes and its files "
+            f"{held}. Save them anew, each contiguous."
+        )
+    try:
+        read = {name: tensor.read() for name, tensor in tensors.items()}
+    except OSError as error:
+        raise CodecError(_unreadable(Path(source), error)) from error
+    bad = [name for name, tensor in read.items() if not _is_finite(tensor)]
+    if bad:
+        raise CodecError(
+            f"Cannot load {source}: {_count(bad, 'tensor')} with NaN or inf: {listed(bad)}. "
+            "The file is damaged or its training diverged."
+        )
+    return read
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size
 
 
 def _unreadable(path: Path, error: OSError) -> str:
@@ -130,14 +148,56 @@ class InitSkipped(TorchFunctionMode):
         return func(*args, **given)
 
 
+def built_to_fit(
+    build: Callable[[], nn.Module], tensors: Mapping[str, StoredTensor], source: str
+) -> nn.Module:
+    """Return a module that `build` makes with its weights.
+
+    Before anything is read, or memory is taken, their shapes are compared.
+
+    Raises: CodecError as `check_fit` and `read_tensors` do.
+    """
+    with torch.device("meta"):
+        outline = build()
+    check_fit(outline, outlines(tensors), source)
+    with InitSkipped():
+        module = build()
+    load_strict(module, read_tensors(tensors), source)
+    return module
+
+
+def outlines(tensors: Mapping[str, StoredTensor]) -> dict[str, Tensor]:
+    """Return tensors without their numbers, on the meta device."""
+    return {name: tensor.outline() for name, tensor in tensors.items()}
+
+
 def load_strict(module: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
     """Copy the tensors into the module; they must be exactly those that it has.
 
+    Raises: CodecError as `check_fit` does.
+    """
+    check_fit(module, tensors, source)
+    module.load_state_dict(_without_ignored(module, tensors), strict=True)
+
+
+def _without_ignored(module: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    ignored: Sequence[str] = getattr(module, "_keys_to_ignore_on_load_unexpected", None) or ()
+    return {name: tensor for name, tensor in tensors.items() if name not in ignored}
+
+
+def check_fit(module: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
+    """Compare tensors with those that a module has; either may be on the meta device.
+
     Raises: CodecError that lists the missing, the unexpected and the wrongly shaped ones.
     """
-    ignored: Sequence[str] = getattr(module, "_keys_to_ignore_on_load_unexpected", None) or ()
-    given = {name: tensor for name, tensor in tensors.items() if name not in ignored}
+    given = _without_ignored(module, tensors)
     wanted = module.state_dict()
+    asked, held = (sum(one.numel() for one in some.values()) for some in (wanted, given))
+    if asked > max(_MAX_NUMBERS, held):
+        raise CodecError(
+            f"Cannot open {source}: {type(module).__name__} cannot be built from its config, which "
+            f"asks for {asked} numbers; the file holds {held}, and {_MAX_NUMBERS} are the limit."
+        )
     # BatchNorm's step counter plays no part in evaluation, and many files leave it out.
     missing = [
         name for name in wanted if name not in given and not name.endswith("num_batches_tracked")
@@ -154,7 +214,7 @@ def load_strict(module: nn.Module, tensors: Mapping[str, Tensor], source: str) -
         if name in wanted and wanted[name].is_floating_point() and not tensor.is_floating_point()
     ]
     faults = [
-        f"{_count(names, 'tensor')} {what} ({_listed(names)})"
+        f"{_count(names, 'tensor')} {what} ({listed(names)})"
         for what, names in (
             ("missing", missing),
             ("unexpected", unexpected),
@@ -168,7 +228,6 @@ def load_strict(module: nn.Module, tensors: Mapping[str, Tensor], source: str) -
             f"Cannot load {source} as {type(module).__name__}: {'; '.join(faults)}. "
             "The file or its config belongs to another model."
         )
-    module.load_state_dict(given, strict=True)
 
 
 def count_params(module: nn.Module) -> int:
@@ -193,9 +252,3 @@ def fingerprint(files: Sequence[Path]) -> str:
 
 def _count(names: Sequence[str], what: str) -> str:
     return f"{len(names)} {what}{'' if len(names) == 1 else 's'}"
-
-
-def _listed(names: Iterable[str]) -> str:
-    ordered = sorted(names)
-    more = len(ordered) - _NAMED
-    return ", ".join(ordered[:_NAMED]) + (f" and {more} more" if more > 0 else "")

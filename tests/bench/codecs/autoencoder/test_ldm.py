@@ -6,12 +6,7 @@ from diffusers import AutoencoderKL, AutoencoderKLFlux2, VQModel
 from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
 from safetensors.torch import save_file
 from vaebench.bench.codecs import open_codec
-from vaebench.bench.codecs.autoencoder.ldm import (
-    infer_config,
-    keep_autoencoder,
-    to_diffusers,
-    without_prefix,
-)
+from vaebench.bench.codecs.autoencoder.ldm import infer_config, to_diffusers
 from vaebench.bench.codecs.networks.steady_layers import steady
 from vaebench.bench.errors import CodecError
 
@@ -148,11 +143,6 @@ def test_of_a_whole_checkpoint_the_autoencoder_is_taken(tmp_path, images, suffix
     assert torch.equal(codec.encode(images).latents, ask_diffusers(model, images)[0])
 
 
-def test_what_training_left_is_passed_over():
-    names = ["encoder.conv_in.weight", "loss.discriminator.main.0.weight", "model_ema.decay"]
-    assert keep_autoencoder(names) == ["encoder.conv_in.weight"]
-
-
 def test_a_foreign_tensor_is_not_passed_over(tmp_path):
     tensors = to_ldm(MODELS["sd"]())
     tensors["decoder.up.1.attn.0.k.bias"] = torch.zeros(3)
@@ -251,10 +241,3 @@ def test_layouts_that_cannot_be_inferred_ask_for_a_config(tmp_path):
     save_file(to_ldm(narrow), path)
     with pytest.raises(CodecError, match=r"widths \[8, 8, 8\] do not divide into 32 norm groups"):
         open_codec("it", str(path), {})
-
-
-def test_a_prefix_is_taken_off_only_where_it_is():
-    tensors = {"first_stage_model.a": torch.zeros(1)}
-    assert list(without_prefix(tensors)) == ["a"]
-    assert list(without_prefix({"vae.a": torch.zeros(1)})) == ["a"]
-    assert list(without_prefix({"a": torch.zeros(1)})) == ["a"]
