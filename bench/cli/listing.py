@@ -142,11 +142,14 @@ def list_comparison(found: StoredComparison) -> Iterator[str]:
 
 def _difference(row: dict[Hashable, Any]) -> str:
     unit = f" {row['unit']}" if row["unit"] else ""
-    if math.isnan(row["mean_diff"]):
+    if not row["n_images"]:
         return f"{row['variant']:<22}  unavailable: {row['note']}"
     told = f"{row['variant']:<22}  {row['mean_diff']:+.4g}{unit}"
+    if math.isnan(row["mean_diff"]):
+        told = f"{row['variant']:<22}  {row['note']}"
     if not math.isnan(row["ci_low"]):
-        told += f" [{row['ci_low']:+.4g}, {row['ci_high']:+.4g}], p {row['p_holm']:.2g}"
+        told += f" [{row['ci_low']:+.4g}, {row['ci_high']:+.4g}]"
+    told += f", p {row['p_holm']:.2g}"
     return f"{told}, won {row['share_won']:.0%} of {row['n_images']}"
 
 

@@ -34,7 +34,8 @@ from .pairing import (
 )
 from .pictures import write_changed, write_patches
 from .quoted import read_quoted
-from .statistics import MARGINS, compare_rows, holm, paired_differences, verdict_of
+from .rows import CONFIDENCE, RESAMPLES, SEED, judged, mean_of, rows_of
+from .statistics import MARGINS
 from .store import (
     COMPARISON_COLUMNS,
     StoredComparison,
@@ -42,10 +43,6 @@ from .store import (
     load_comparison,
     write_comparison,
 )
-
-SEED = 0
-RESAMPLES = 10_000
-CONFIDENCE = 0.95
 
 
 def compare(
@@ -88,10 +85,10 @@ def compare(
     per_image: list[pd.DataFrame] = []
     for done, pair in enumerate(paired):
         progress("comparing", done, len(paired))
-        chosen = _rows_of(pair)
+        chosen = rows_of(pair)
         mismatches += _without_values(pair)
         per_image += chosen
-        rows += _judged(pair, chosen, limits)
+        rows += judged(pair, chosen, limits)
     progress("comparing", len(paired), len(paired))
     images = _images(paired)
     table = pd.DataFrame(rows, columns=pd.Index(COMPARISON_COLUMNS))
@@ -172,72 +169,6 @@ def _margins_of(
     }
 
 
-def _rows_of(pair: PairedCodec) -> list[pd.DataFrame]:
-    """Return the pictures with both values, a frame for each region and metric that has any."""
-    names = {picture.sha256: picture.image_id for picture in pair.pictures}
-    groups = dict(tuple(pair.by_image.dropna().groupby(level=["part", "variant"], sort=False)))
-    frames: list[pd.DataFrame] = []
-    for part in pair.parts:
-        for column in pair.columns:
-            values = groups.get((part, column.variant))
-            if values is None:
-                continue
-            own, theirs = values["codec_value"], values["baseline_value"]
-            frames.append(
-                pd.DataFrame(
-                    {
-                        "codec": pair.side.label,
-                        "baseline": pair.baseline.label,
-                        "region": part,
-                        "metric": column.name,
-                        "variant": column.variant,
-                        "unit": column.unit,
-                        "image_id": [
-                            names[sha256] for sha256 in values.index.get_level_values("sha256")
-                        ],
-                        "baseline_value": theirs.to_numpy(),
-                        "codec_value": own.to_numpy(),
-                        "difference": paired_differences(own.to_numpy(), theirs.to_numpy()),
-                    }
-                )
-            )
-    return frames
-
-
-def _judged(
-    pair: PairedCodec, frames: Sequence[pd.DataFrame], margins: Mapping[str, float | None]
-) -> list[dict[str, Any]]:
-    """Return the table's rows of one codec against the baseline: one family for Holm."""
-    is_higher = {column.variant: bool(column.higher_is_better) for column in pair.columns}
-    variants = [str(frame["variant"].iloc[0]) for frame in frames]
-    results = compare_rows(
-        [frame["difference"].to_numpy() for frame in frames],
-        [is_higher[variant] for variant in variants],
-        SEED,
-        RESAMPLES,
-        CONFIDENCE,
-    )
-    corrected = holm([result.p for result in results])
-    rows: list[dict[str, Any]] = []
-    for frame, variant, result, p_holm in zip(frames, variants, results, corrected, strict=True):
-        both = frame[["baseline_value", "codec_value"]].to_numpy(float)
-        finite = both[np.isfinite(both).all(axis=1)]
-        shared = ("codec", "baseline", "region", "metric", "variant", "unit")
-        margin = margins[variant]
-        rows.append(
-            {
-                **{name: frame[name].iloc[0] for name in shared},
-                **asdict(result),
-                "p_holm": p_holm,
-                "verdict": verdict_of(result, p_holm, is_higher[variant], margin),
-                "margin": margin,
-                "baseline_mean": _mean(finite[:, 0]),
-                "codec_mean": _mean(finite[:, 1]),
-            }
-        )
-    return rows
-
-
 def _without_values(pair: PairedCodec) -> list[Mismatch]:
     """List where a metric has no value on one side, and why, as the runs say."""
     mismatches: list[Mismatch] = []
@@ -280,16 +211,12 @@ def _apart_rows(side: Side) -> list[dict[str, Any]]:
                 "codec": side.label,
                 "variant": column.variant,
                 "unit": column.unit,
-                "mean": _mean(finite),
+                "mean": mean_of(finite),
                 "n_images": int(finite.size),
                 "protocol": describe_protocol(side.run),
             }
         )
     return rows
-
-
-def _mean(values: np.ndarray) -> float | None:
-    return float(values.mean()) if values.size else None
 
 
 def _images(paired: Sequence[PairedCodec]) -> list[dict[str, Any]]:

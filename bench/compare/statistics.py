@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from types import MappingProxyType, SimpleNamespace
+from types import MappingProxyType
 from typing import Any, Final, Literal
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import stats
+
+from .intervals import FEWEST_FOR_BOOTSTRAP, mean_intervals
+from .power import least_p, smallest_detectable
 
 Verdict = Literal["better", "worse", "same", "undecided"]
 
@@ -32,13 +34,6 @@ MARGINS: Final[Mapping[str, float]] = MappingProxyType(
 not here is never called the same."""
 
 SIGNIFICANCE: Final = 0.05
-POWER: Final = 0.8
-FEWEST_FOR_BOOTSTRAP: Final = 6
-"""Below this many pictures the resampled means cannot leave the range of the data often enough
-for 95 % (at 5 a mean lies outside it with 2/2⁵ = 6 %), and no Wilcoxon p is below 5 %."""
-
-_ELEMENTS_AT_ONCE: Final = 4_000_000
-_ROUNDING: Final = 1e-12
 
 
 @dataclass(frozen=True)
@@ -46,8 +41,11 @@ class PairedResult:
     """What the differences (codec minus baseline, in the metric's unit) of one row say.
 
     `n_images` counts all pairs, `n_infinite` those of them where one side alone is +inf: these are
-    in `share_won` and `p`, not in the mean and its interval. A number is None where it cannot be
-    had, `note` then says why. `p` is not yet corrected for the family.
+    in `share_won`, `p` and the verdict, not in the mean and its interval; where they are half of
+    the pictures or more there is no mean. `n_won` and `n_lost` count pictures without ties,
+    `n_infinite_won` those of `n_infinite` that the codec won. A number is None where it cannot be
+    had, `note` then says why. `p` is not yet corrected for the family, and `smallest_detectable`
+    is that of a row alone.
     """
 
     n_images: int
@@ -59,6 +57,20 @@ class PairedResult:
     smallest_detectable: float | None
     note: str
     n_infinite: int = 0
+    n_won: int = 0
+    n_lost: int = 0
+    n_infinite_won: int = 0
+
+    @property
+    def least_p(self) -> float:
+        """The least p that the row could have had, whatever its pictures' signs."""
+        return least_p(self.n_won + self.n_lost)
+
+    @property
+    def is_tie(self) -> bool:
+        """Whether the two are exactly alike on every picture."""
+        is_even = self.share_won == 0.5 and not self.n_infinite
+        return is_even and not self.n_won and not self.n_lost
 
 
 def paired_differences(codec: np.ndarray, baseline: np.ndarray) -> np.ndarray:
@@ -111,33 +123,43 @@ def _result(
     n_images = int(row.size)
     finite = row[np.isfinite(row)]
     won = np.sign(row) if higher_is_better else -np.sign(row)
-    low, high = interval or (None, None)
+    has_mean = 2 * finite.size > n_images
+    low, high = (interval if has_mean else None) or (None, None)
     return PairedResult(
         n_images=n_images,
-        mean_diff=float(finite.mean()) if finite.size else None,
+        mean_diff=float(finite.mean()) if has_mean else None,
         ci_low=low,
         ci_high=high,
         p=wilcoxon_p(row),
         share_won=float((won + 1).mean() / 2) if n_images else None,
         smallest_detectable=smallest_detectable(finite),
-        note=_note(n_images, int(finite.size)),
+        note=_note(row, int(finite.size)),
         n_infinite=n_images - int(finite.size),
+        n_won=int((won > 0).sum()),
+        n_lost=int((won < 0).sum()),
+        n_infinite_won=int((np.isinf(row) & (won > 0)).sum()),
     )
 
 
-def _note(n_images: int, n_finite: int) -> str:
+def _note(row: np.ndarray, n_finite: int) -> str:
     notes: list[str] = []
+    n_images = int(row.size)
     if not n_images:
         notes.append("no picture has both values")
     if n_finite < n_images:
-        left_out = n_images - n_finite
-        notes.append(
-            f"{left_out} of {n_images} pictures infinite on one side alone, left out of the mean"
-        )
+        alone = f"{n_images - n_finite} of {n_images} pictures infinite on one side alone"
+        if 2 * n_finite <= n_images:
+            ours, theirs = int(np.isposinf(row).sum()), int(np.isneginf(row).sum())
+            sides = ((ours, "lossless"), (theirs, "the baseline lossless"))
+            told = " and ".join(f"{side} on {count}" for count, side in sides if count)
+            return f"{told} of {n_images} pictures, the other not: {alone}, so no mean"
+        notes.append(f"{alone}, left out of the mean")
     if n_finite == 1:
         notes.append("one picture has no interval")
     elif 1 < n_finite < FEWEST_FOR_BOOTSTRAP:
-        notes.append(f"fewer than {FEWEST_FOR_BOOTSTRAP} pictures: Student's interval")
+        notes.append(
+            f"fewer than {FEWEST_FOR_BOOTSTRAP} pictures: Student's interval, and no p below 5 %"
+        )
     return "; ".join(notes)
 
 
@@ -154,152 +176,47 @@ def wilcoxon_p(differences: np.ndarray) -> float:
     if not decided.size:
         return 1.0
     answer: Any = stats.wilcoxon(decided, zero_method="wilcox")
-    return float(answer.pvalue)
+    # Of equal sizes it is approximated, which may come out below what signs can give.
+    return max(float(answer.pvalue), least_p(int(decided.size)))
 
 
-def smallest_detectable(differences: np.ndarray) -> float | None:
-    """Return the mean difference that pictures like these show with 80 % power; None below two.
-
-    It is that of a single two-sided paired t test at 5 %, before any correction for a family,
-    solved with the noncentral distribution of t² (noncentral F).
-    Source: Cohen (1988), Statistical Power Analysis, ch. 2; n = 24: 0.597 standard deviations.
-    """
-    if differences.size < 2:
-        return None
-    return _detectable_effect(int(differences.size)) * float(differences.std(ddof=1))
-
-
-@lru_cache(maxsize=1024)
-def _detectable_effect(n: int) -> float:
-    """Return the detectable difference of n pictures in standard deviations."""
-    freedom = n - 1
-    critical = stats.t.ppf(1 - SIGNIFICANCE / 2, freedom)
-
-    def missing_power(noncentrality: float) -> float:
-        # t² is F of 1 and n-1 degrees, so one tail of it is both of t.
-        return float(stats.ncf.sf(critical**2, 1, freedom, noncentrality**2)) - POWER
-
-    noncentrality: Any = optimize.brentq(missing_power, 0.5, 2 * critical, xtol=1e-10)
-    return float(noncentrality) / math.sqrt(n)
-
-
-def mean_intervals(
-    rows: Sequence[np.ndarray], seed: int = 0, resamples: int = 10_000, confidence: float = 0.95
-) -> list[tuple[float, float] | None]:
-    """Return the confidence interval of each row's mean; None of a row of fewer than two values.
-
-    BCa bootstrap at the level that makes it cover, Student's interval below
-    FEWEST_FOR_BOOTSTRAP, a point where all values are equal.
-
-    Source: Efron (1987), Better bootstrap confidence intervals; scipy.stats.bootstrap.
-    """
-    intervals: list[tuple[float, float] | None] = [None] * len(rows)
-    by_size: dict[int, list[int]] = {}
-    for index, row in enumerate(rows):
-        if row.size < 2:
-            continue
-        if _all_equal(row):
-            intervals[index] = (float(row.mean()), float(row.mean()))
-        elif row.size < FEWEST_FOR_BOOTSTRAP:
-            intervals[index] = _student_interval(row, confidence)
-        else:
-            by_size.setdefault(int(row.size), []).append(index)
-    for chosen in by_size.values():
-        resampled = _resample([rows[index] for index in chosen], seed, resamples)
-        for index, (means, variances) in zip(chosen, resampled, strict=True):
-            level = _covering_level(rows[index], means, variances, confidence)
-            intervals[index] = _bca_interval(rows[index], means, level)
-    return intervals
-
-
-def _bca_interval(row: np.ndarray, means: np.ndarray, level: float) -> tuple[float, float]:
-    """Return scipy's BCa interval of a row's mean from its resampled means."""
-    answer = stats.bootstrap(
-        (row,),
-        np.mean,
-        n_resamples=0,
-        bootstrap_result=SimpleNamespace(bootstrap_distribution=means),
-        batch=max(1, _ELEMENTS_AT_ONCE // row.size),
-        vectorized=True,
-        confidence_level=level,
-        method="BCa",
-    ).confidence_interval
-    return float(answer.low), float(answer.high)
-
-
-def _covering_level(
-    row: np.ndarray, means: np.ndarray, variances: np.ndarray, confidence: float
-) -> float:
-    """Return the nominal level at which the BCa interval of a row of n covers `confidence`.
-
-    Resampled means have (n-1)/n of the variance of means, and Φ has lighter tails than t: hence
-    1 - 2·Φ(-√(n/(n-1))·t). For t, the quantile of the resampled |t| where that is larger than
-    Student's, because it also knows the row's skew and outliers. At most the level at which five
-    resamples lie outside on each side: past that, resamples cannot tell.
-    Source: Hesterberg (2015), What teachers should know about the bootstrap (expanded interval);
-    Hall (1988), On symmetric bootstrap confidence intervals (resampled |t|).
-    """
-    n = row.size
-    off, spread = np.abs(means - row.mean()), np.sqrt(variances / (n - 1))
-    resampled_t = np.divide(off, spread, out=np.full_like(off, np.inf), where=spread > 0)
-    own = np.quantile(resampled_t, confidence, method="higher")
-    quantile = max(float(own), float(stats.t.ppf((1 + confidence) / 2, n - 1)))
-    level = 1 - 2 * float(stats.norm.sf(math.sqrt(n / (n - 1)) * quantile))
-    return max(confidence, min(level, 1 - 10 / means.size))
-
-
-def _resample(
-    rows: Sequence[np.ndarray], seed: int, resamples: int
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return the means and variances, [resamples] each, of every row drawn with replacement.
-
-    They need only how often each value was drawn. These counts are drawn once for all rows, which
-    makes a hundred rows cost little more than one, and a row's interval is the same whatever rows
-    are beside it: einsum, unlike a matrix product, adds up in one order.
-    """
-    n = int(rows[0].size)
-    random = np.random.default_rng(seed)
-    found = [(np.empty(resamples), np.empty(resamples)) for _ in rows]
-    at_once = max(1, _ELEMENTS_AT_ONCE // n)
-    for start in range(0, resamples, at_once):
-        draws = random.integers(0, n, (min(at_once, resamples - start), n))
-        rank = np.arange(draws.shape[0])[:, None]
-        flat = np.bincount((draws + rank * n).ravel(), minlength=draws.size)
-        share = flat.reshape(draws.shape) / n
-        part = slice(start, start + draws.shape[0])
-        for row, (means, variances) in zip(rows, found, strict=True):
-            mean = row.mean()
-            means[part] = np.einsum("rn,n->r", share, row)
-            squares = np.einsum("rn,n->r", share, (row - mean) ** 2)
-            variances[part] = np.maximum(squares - (means[part] - mean) ** 2, 0)
-    for row, (means, _) in zip(rows, found, strict=True):
-        # BCa asks how many resamples lie below the mean: rounding must not break their ties.
-        means[np.abs(means - row.mean()) <= _ROUNDING * np.abs(row).max()] = row.mean()
-    return found
-
-
-def _student_interval(row: np.ndarray, confidence: float) -> tuple[float, float]:
-    quantile = float(stats.t.ppf((1 + confidence) / 2, row.size - 1))
-    half = quantile * float(row.std(ddof=1)) / math.sqrt(row.size)
-    return float(row.mean()) - half, float(row.mean()) + half
-
-
-def _all_equal(row: np.ndarray) -> bool:
-    """Whether the values differ by no more than the rounding of the subtraction that made them."""
-    return float(np.ptp(row)) <= _ROUNDING * float(np.abs(row).max())
-
-
-def holm(p: Sequence[float]) -> list[float]:
+def holm(p: Sequence[float], least: Sequence[float] | None = None) -> list[float]:
     """Return the p values corrected so that the chance of any false rejection stays bounded.
 
-    Source: Holm (1979), A simple sequentially rejective multiple test procedure.
+    Args:
+        least: the least p that each row could have had, 0 where none is given. Rows whose own can
+            never be below 5 % after the correction leave the family, as long as they cannot: they
+            decide nothing, and only make the others harder to decide.
+    Returns: 1 of a row that can never be decided.
+    Source: Holm (1979), A simple sequentially rejective multiple test procedure; Tarone (1990), A
+        modified Bonferroni method for discrete data, taken step by step by Hommel and Krummenauer
+        (1998).
     """
+    bounds = [0.0] * len(p) if least is None else list(least)
     corrected = [1.0] * len(p)
+    left = sorted(range(len(p)), key=p.__getitem__)
     highest = 0.0
-    for place, index in enumerate(sorted(range(len(p)), key=p.__getitem__)):
-        highest = max(highest, min(1.0, (len(p) - place) * p[index]))
-        corrected[index] = highest
+    while left:
+        family = family_size([bounds[index] for index in left])
+        able = [index for index in left if bounds[index] < SIGNIFICANCE / family]
+        if not able:
+            break
+        highest = max(highest, min(1.0, family * p[able[0]]))
+        corrected[able[0]] = highest
+        left.remove(able[0])
     return corrected
+
+
+def family_size(least: Sequence[float]) -> int:
+    """Return how many rows count: the first k of which at most k can be below 5 % / k; at least 1.
+
+    Source: Tarone (1990).
+    """
+    if not least:
+        return 1
+    sizes = np.arange(1, len(least) + 1)
+    counts = np.searchsorted(np.sort(least), SIGNIFICANCE / sizes, side="left")
+    return int(sizes[counts <= sizes][0])
 
 
 def verdict_of(
@@ -307,21 +224,22 @@ def verdict_of(
 ) -> Verdict:
     """Return the one word for a row.
 
-    `same` where the whole interval lies within ±margin; else `better` or `worse` where `p_holm` is
-    below 5 % and the interval excludes 0; else `undecided`. Where pictures are infinite on one side
-    alone, the row is never the same, and most pictures must go the way of the mean; where all are,
-    they must all go one way.
+    `same` where the two are alike on every picture or the whole interval lies within ±margin; else
+    `better` or `worse` where `p_holm` is below 5 % and the interval excludes 0; else `undecided`.
+    Where pictures are infinite on one side alone, the row is never the same. It then follows p and
+    sign where no picture goes the other way, or where half of them or more are infinite on one
+    side and none on the other; else most pictures must go the way of the mean.
     """
     low, high, won = result.ci_low, result.ci_high, result.share_won
     low = math.nan if low is None else low
     high = math.nan if high is None else high
     is_inside = margin is not None and -margin <= low and high <= margin
-    if is_inside and not result.n_infinite:
+    if result.is_tie or (is_inside and not result.n_infinite):
         return "same"
     if p_holm >= SIGNIFICANCE or won is None:
         return "undecided"
-    if result.n_infinite == result.n_images:
-        return "better" if won == 1 else "worse" if won == 0 else "undecided"
+    if result.n_infinite and _is_one_way(result, won):
+        return "better" if won > 0.5 else "worse"
     # Without an interval (NaN) neither holds.
     if not (low > 0 or high < 0):
         return "undecided"
@@ -329,3 +247,12 @@ def verdict_of(
     if result.n_infinite and (won > 0.5) != gains:
         return "undecided"
     return "better" if gains else "worse"
+
+
+def _is_one_way(result: PairedResult, won: float) -> bool:
+    """Whether a row with pictures infinite on one side alone says the same whatever its mean."""
+    if won in (0, 1) or bool(result.n_won) != bool(result.n_lost):
+        return True
+    is_won = result.n_infinite_won > 0
+    are_most = result.mean_diff is None and result.n_infinite_won in (0, result.n_infinite)
+    return are_most and won != 0.5 and (won > 0.5) == is_won

@@ -53,7 +53,7 @@ class Headline:
         where = (
             f"over {pictures}" if row.region == WHOLE else f"{place_of(row.region)} of {pictures}"
         )
-        within = f", all within {row.margin_text}" if row.verdict == "same" else ""
+        within = f", all within {row.margin_text}" if row.verdict == "same" and row.margin else ""
         return f"{row.quantity} {where}{within}"
 
 
@@ -67,12 +67,13 @@ def headlines(comparison: StoredComparison) -> list[Headline]:
 
 
 def _headline(rows: Sequence[ComparedRow]) -> Headline:
-    leading = next((row for row in rows if row.mean_diff is not None), rows[0])
+    known = (row for row in rows if row.mean_diff is not None or any(row.lossless))
+    leading = next(known, rows[0])
     unit = f" {leading.column.unit}" if leading.column.unit else ""
     counted = Counter(row.verdict for row in rows)
     return Headline(
         leading,
-        f"{leading.difference}{unit}",
+        leading.difference if leading.mean_diff is None else f"{leading.difference}{unit}",
         _PHRASES[leading.verdict],
         _exceptions(leading, rows),
         tuple((verdict, counted[verdict]) for verdict in VERDICTS if counted[verdict]),

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ...bench.compare.store import StoredComparison
@@ -27,7 +28,9 @@ class ComparedRow:
     """A codec against the baseline in one region by one metric.
 
     Differences are codec minus baseline in the unit of `column`; None where a number could not be
-    had, `note` then says why. `margin` is None for a metric that is never called the same.
+    had, `note` then says why. `margin` is None for a metric that is never called the same, but for
+    a tie on every picture. `lossless` counts pictures that are infinite for the codec alone, and
+    for the baseline alone; half of them or more leave no mean.
     """
 
     codec: str
@@ -46,6 +49,7 @@ class ComparedRow:
     baseline_mean: float | None
     codec_mean: float | None
     note: str
+    lossless: tuple[int, int] = (0, 0)
 
     @property
     def decimals(self) -> int | None:
@@ -66,8 +70,13 @@ class ComparedRow:
 
     @property
     def difference(self) -> str:
-        """The mean difference, signed, without its unit."""
-        return self._number(self.mean_diff, "+")
+        """The mean difference, signed, without unit; or on how many pictures one is lossless."""
+        ours, theirs = self.lossless
+        if self.mean_diff is not None or not (ours or theirs):
+            return self._number(self.mean_diff, "+")
+        sides = ((ours, "lossless"), (theirs, "the baseline lossless"))
+        told = " and ".join(f"{side} on {count}" for count, side in sides if count)
+        return f"{told} of {self.n_images}"
 
     @property
     def interval(self) -> str:
@@ -110,6 +119,8 @@ class ComparedRow:
     @property
     def quantity(self) -> str:
         """`+0.42 dB PSNR [0.31, 0.55]`, for a sentence."""
+        if self.mean_diff is None and any(self.lossless):
+            return f"{self.difference} ({self.column.label})"
         unit = f" {self.column.unit}" if self.column.unit else ""
         interval = "" if self.interval == NOT_APPLICABLE else f" {self.interval}"
         # Only the numbers: a hyphen in a metric's name is no minus.
@@ -141,6 +152,7 @@ def metric_columns(comparison: StoredComparison) -> list[Column]:
 def compared_rows(comparison: StoredComparison) -> list[ComparedRow]:
     """Return the rows of the table, in its order."""
     columns = {column.variant: column for column in metric_columns(comparison)}
+    infinite = _infinite(comparison)
     numbers = (
         "mean_diff",
         "ci_low",
@@ -154,6 +166,7 @@ def compared_rows(comparison: StoredComparison) -> list[ComparedRow]:
     )
     return [
         ComparedRow(
+            lossless=infinite.get((row["codec"], row["region"], row["variant"]), (0, 0)),
             codec=str(row["codec"]),
             baseline=str(row["baseline"]),
             region=str(row["region"]),
@@ -165,6 +178,16 @@ def compared_rows(comparison: StoredComparison) -> list[ComparedRow]:
         )
         for row in comparison.table.to_dict("records")
     ]
+
+
+def _infinite(comparison: StoredComparison) -> dict[tuple[str, str, str], tuple[int, int]]:
+    """Return on how many pictures of a row (codec, region, variant) each side alone is infinite."""
+    frame: Any = comparison.per_image
+    frame = frame[np.isinf(frame["difference"].to_numpy(float))]
+    return {
+        key: (int((group["difference"] > 0).sum()), int((group["difference"] < 0).sum()))
+        for key, group in frame.groupby(["codec", "region", "variant"], sort=False)
+    }
 
 
 def compared_codecs(comparison: StoredComparison) -> list[str]:

@@ -16,7 +16,8 @@ import numpy as np
 
 from ...errors import SuiteError
 from ...records import STAGES, WHOLE
-from ..statistics import compare_pairs
+from ..intervals import mean_intervals
+from ..statistics import PairedResult, compare_pairs
 
 Verdict = Literal["pass", "fail", "inconclusive"]
 Condition = Literal["not worse by more than", "at least", "at most"]
@@ -147,50 +148,59 @@ def judge_margin(differences: np.ndarray, higher_is_better: bool, margin: float)
 
     Args:
         differences: float [n], codec minus baseline of each picture; ±inf where one side alone is
-            infinite, never NaN. These have no mean difference: where the codec is the worse of
-            the two there, the rule cannot pass, and it fails where there is no other picture.
+            infinite, never NaN. These have no mean difference: where some are, the rule passes if
+            every picture keeps the margin, and fails if every picture breaks it; else the others'
+            mean decides, but cannot make it pass where the codec is the worse of the two there.
         margin: in the metric's unit, at least 0.
     Source: a non-inferiority test by confidence interval, e.g. ICH E9 (1998), section 3.3.2.
     """
     gains = differences if higher_is_better else -differences
     result = compare_pairs(differences, higher_is_better)
-    low, high = result.ci_low, result.ci_high
     verdict: Verdict = "inconclusive"
     reason = result.note
     lost = int(np.isneginf(gains).sum())
-    if low is not None and high is not None:
+    if interval := _of_finite(differences):
+        low, high = interval
         worst, best = (low, high) if higher_is_better else (-high, -low)
         verdict = _side(worst >= -margin, best < -margin)
-    elif gains.size and np.isinf(gains).all():
-        verdict = _side(lost == 0, lost == gains.size)
+    if result.n_infinite:
+        each = _side(bool((gains >= -margin).all()), bool((gains < -margin).all()))
+        verdict = verdict if each == "inconclusive" else each
     if lost:
         reason = f"{lost} of {gains.size} pictures lossless for the baseline alone"
         verdict = "inconclusive" if verdict == "pass" else verdict
-    return Finding(verdict, result.mean_diff, low, high, result.n_images, reason)
+    return _finding(verdict, result, reason)
 
 
 def judge_bound(values: np.ndarray, condition: Condition, limit: float) -> Finding:
     """Decide `at least` or `at most`: passes where the whole interval of the mean keeps it.
 
     Args:
-        values: float [n], one of each picture; +inf where nothing was lost, never NaN. Infinite
-            values are left out of the mean; where all are, they decide.
+        values: float [n], one of each picture; +inf where nothing was lost, never NaN. Where some
+            are infinite, the rule passes if every picture keeps the limit, and fails if every
+            picture breaks it; else the mean of the others decides.
         limit: in the metric's unit.
     """
     is_floor = condition == "at least"
     result = compare_pairs(values, higher_is_better=is_floor)
-    low, high = result.ci_low, result.ci_high
     infinite = int(np.isinf(values).sum())
     verdict: Verdict = "inconclusive"
-    if low is not None and high is not None:
+    if interval := _of_finite(values):
+        low, high = interval
         keeps = low >= limit if is_floor else high <= limit
         verdict = _side(keeps, high < limit if is_floor else low > limit)
-    elif infinite and infinite == values.size:
-        verdict = _side(is_floor, not is_floor)
+    if infinite:
+        keeps, breaks = (
+            (values >= limit, values < limit) if is_floor else (values <= limit, values > limit)
+        )
+        each = _side(bool(keeps.all()), bool(breaks.all()))
+        verdict = verdict if each == "inconclusive" else each
     reason = result.note
     if infinite:
         reason = f"{infinite} of {values.size} pictures infinite, left out of the mean"
-    return Finding(verdict, result.mean_diff, low, high, result.n_images, reason)
+        if result.mean_diff is None:
+            reason = f"{infinite} of {values.size} pictures infinite (lossless), so no mean"
+    return _finding(verdict, result, reason)
 
 
 def judge_ratio(
@@ -211,6 +221,16 @@ def judge_ratio(
         for cost in (found.estimate, found.high, found.low)
     )
     return replace(found, estimate=estimate, low=low, high=high)
+
+
+def _of_finite(values: np.ndarray) -> tuple[float, float] | None:
+    """Return the interval of the mean of the finite values, also where they are the fewer."""
+    return mean_intervals([values[np.isfinite(values)]])[0]
+
+
+def _finding(verdict: Verdict, result: PairedResult, reason: str) -> Finding:
+    found = result.mean_diff, result.ci_low, result.ci_high
+    return Finding(verdict, *found, result.n_images, reason)
 
 
 def _side(keeps: bool, breaks: bool) -> Verdict:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -49,6 +51,21 @@ def test_what_could_not_be_had_is_a_dash(make_comparison: Any, make_row: Any) ->
     assert found.mean_diff is None
     assert found.gain is None
     assert {found.difference, found.interval, found.won, found.margin_text} == {"–"}
+
+
+def test_most_pictures_lossless_are_counted_instead_of_a_mean(
+    make_comparison: Any, make_row: Any
+) -> None:
+    row = make_row(mean_diff=None, ci_low=None, ci_high=None, n_images=17, share_won=16.5 / 17)
+    comparison = make_comparison([row])
+    key = {name: str(row[name]) for name in ("codec", "region", "variant")}
+    behind = pd.DataFrame({"difference": [math.inf] * 16 + [0.0]}).assign(**key)
+    found = only(replace(comparison, per_image=behind))
+    assert found.difference == "lossless on 16 of 17"
+    assert found.quantity == "lossless on 16 of 17 (PSNR)"
+    behind["difference"] = [math.inf] * 10 + [-math.inf] * 7
+    found = only(replace(comparison, per_image=behind))
+    assert found.difference == "lossless on 10 and the baseline lossless on 7 of 17"
 
 
 def test_less_of_an_error_is_a_gain(make_comparison: Any, make_row: Any) -> None:

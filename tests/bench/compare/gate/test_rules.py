@@ -22,6 +22,8 @@ from vaebench.bench.errors import SuiteError
 
 NUMBERS = st.floats(min_value=0, max_value=1e12, allow_nan=False)
 
+INF = np.inf
+
 
 @pytest.mark.parametrize(
     ("text", "metric", "region", "condition", "limit", "unit"),
@@ -207,6 +209,39 @@ def test_lossless_pictures_are_left_out_and_decide_alone() -> None:
     assert mixed.reason == "1 of 7 pictures infinite, left out of the mean"
     assert judge_bound(np.full(3, inf), "at least", 99).verdict == "pass"
     assert judge_bound(np.full(3, inf), "at most", 99).verdict == "fail"
+
+
+@pytest.mark.parametrize(
+    ("gains", "verdict"),
+    [
+        ([INF] * 16 + [0.0], "pass"),
+        ([INF] * 16 + [-0.1, 0.3], "pass"),
+        ([INF] * 16 + [-0.2], "inconclusive"),
+        ([-INF] * 3 + [-5.0], "fail"),
+        ([INF] * 16 + [-5.0] * 8, "fail"),
+        ([INF] * 16 + [-INF], "inconclusive"),
+    ],
+)
+def test_pictures_without_loss_keep_any_margin(gains: list[float], verdict: str) -> None:
+    found = judge_margin(np.array(gains), True, 0.1)
+    assert found.verdict == verdict
+    assert judge_margin(-np.array(gains), False, 0.1).verdict == verdict
+    # No mean of one picture is told where sixteen have none.
+    assert found.estimate is None
+
+
+@pytest.mark.parametrize(
+    ("values", "condition", "verdict"),
+    [
+        ([INF] * 16 + [40.0], "at least", "pass"),
+        ([INF] * 16 + [20.0], "at least", "inconclusive"),
+        ([INF] * 16 + [40.0], "at most", "fail"),
+        ([INF] * 16 + [20.0] * 8, "at least", "fail"),
+    ],
+)
+def test_a_limit_where_most_are_infinite(values: list[float], condition, verdict: str) -> None:
+    found = judge_bound(np.array(values), condition, 30.0)
+    assert (found.verdict, found.estimate) == (verdict, None)
 
 
 def test_a_lossless_picture_that_is_lost_cannot_pass() -> None:
