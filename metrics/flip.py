@@ -70,8 +70,9 @@ class FLIP(DescribedMetric):
 
     67 ppd is the authors' default: 0.7 m before a screen 0.7 m and 3840 px wide. The value is the
     mean of the map. Follows the authors' flip-evaluator 1.7, whose calls cannot keep the
-    reference's half: values agree to 1e-7, maps to 1e-6 on average and to 1e-4 everywhere. The
-    latter is rounding to float32 where colours are all but equal, magnified by the exponents: the
+    reference's half: values of photographs agree to 1e-7, those of any picture to 2e-5 (1 px: the
+    mean of a map is then the map's own error), maps to 1e-6 on average and to 1e-4 everywhere. The
+    last is rounding to float32 where colours are all but equal, magnified by the exponents: the
     same formula in float64 is as far from that package.
     """
 

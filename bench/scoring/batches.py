@@ -22,7 +22,7 @@ from ..store.parts import LatentMoments, write_part
 from ..store.pictures import keep_latents, keep_picture
 from ..store.run import picture_path
 from .devices import HostCopies
-from .latent_health import moments_of, posterior_kl, to_part
+from .latent_health import moments_of, posterior_kl, posterior_noise, to_part
 from .measure import PictureScores, References, Sheet, empty_score, measure_batch
 from .padding import padding_of
 from .plan import Plan
@@ -257,7 +257,8 @@ def _moments(latents: Latents, place: int) -> LatentMoments:
         None if values is None else values[place].numpy() for values in (latents.mean, latents.std)
     )
     kl_nats = None if mean is None or std is None else posterior_kl(mean, std)
-    return to_part(moments_of(latents.exact[place].numpy(), kl_nats))
+    own = latents.exact[place].numpy()
+    return to_part(moments_of(own, kl_nats, posterior_noise(own, mean, std)))
 
 
 def _add_failure(total: PictureScores, plan: Plan, image_id: str, codec: str, reason: str) -> None:

@@ -39,7 +39,8 @@ class Moments:
 
     `scatter` is the sum over positions of the outer product of the deviations from the mean;
     `kl_nats` [C] the sum of each channel's divergence from the unit Gaussian, None where the
-    encoder gave no posterior of some picture.
+    encoder gave no posterior of some picture. `noise` is the sum of the posterior's variances over
+    all values, which a sample has beyond its mode; None where the latents are not its mode.
     """
 
     count: int
@@ -49,6 +50,7 @@ class Moments:
     high: Values
     kl_nats: Values | None = None
     pictures: int = 1
+    noise: float | None = None
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,8 @@ class LatentHealth:
     Of each channel: `mean`, `std`, `low`, `high`, `share_outside` (beyond ±4 std of the mean; None
     where not all latents were kept), `is_dead`, `kl_nats` (mean per element), all [C];
     `correlation` [C, C] is NaN where a channel is constant. `eigenvalues` [C] are the covariance's,
-    falling. `all_mean` and `all_std` are over all values of all channels.
+    falling. `all_mean` and `all_std` are over all values of all channels; `noise` is the mean
+    variance of the posterior, 0 where the latents are no posterior's mode.
     """
 
     pictures: int
@@ -74,6 +77,7 @@ class LatentHealth:
     kl_nats: Values | None
     all_mean: float
     all_std: float
+    noise: float = 0.0
 
     @property
     def effective_channels(self) -> float | None:
@@ -87,12 +91,14 @@ class LatentHealth:
 
     @property
     def suggested_scaling_factor(self) -> float | None:
-        """1 / std of all latents, which gives them unit variance; None without spread.
+        """1 / std of samples of all latents, which gives them unit variance; None without spread.
 
+        A sample's variance is that of the mode and the posterior's: √(var(mode) + mean(std²)).
         Source: Rombach et al. 2022, High-Resolution Image Synthesis with Latent Diffusion Models,
-        appendix G.
+        appendix G: the encoder's output is sampled.
         """
-        return 1 / self.all_std if self.all_std > 0 else None
+        sampled = math.sqrt(self.all_std**2 + self.noise)
+        return 1 / sampled if sampled > 0 else None
 
     @property
     def max_abs(self) -> float:
@@ -119,13 +125,25 @@ def posterior_kl(mean: NDArray[Any], std: NDArray[Any]) -> Values | None:
     return (0.5 * (mean**2 + variance - 1 - np.log(variance))).sum((1, 2))
 
 
-def moments_of(latents: NDArray[Any], kl_nats: Values | None = None) -> Moments:
+def posterior_noise(
+    latents: NDArray[Any], mean: NDArray[Any] | None, std: NDArray[Any] | None
+) -> float | None:
+    """Return the posterior's variances [C, h, w] summed, where the latents are its mode."""
+    if mean is None or std is None or not np.array_equal(latents.astype(mean.dtype), mean):
+        return None
+    total = float((std.astype(np.float64) ** 2).sum())
+    return total if math.isfinite(total) else None
+
+
+def moments_of(
+    latents: NDArray[Any], kl_nats: Values | None = None, noise: float | None = None
+) -> Moments:
     """Return the moments of one picture's latents [C, h, w]."""
     values = _rows(latents)
     mean = values.mean(1)
     away = values - mean[:, None]
     low, high = values.min(1), values.max(1)
-    return Moments(values.shape[1], mean, away @ away.T, low, high, kl_nats)
+    return Moments(values.shape[1], mean, away @ away.T, low, high, kl_nats, noise=noise)
 
 
 def merge(one: Moments, other: Moments) -> Moments:
@@ -139,6 +157,9 @@ def merge(one: Moments, other: Moments) -> Moments:
     # A mean over some of the pictures would not be this set's.
     if one.kl_nats is not None and other.kl_nats is not None:
         kl_nats = one.kl_nats + other.kl_nats
+    noise = None
+    if one.noise is not None and other.noise is not None:
+        noise = one.noise + other.noise
     return Moments(
         count,
         one.mean + apart * (other.count / count),
@@ -147,6 +168,7 @@ def merge(one: Moments, other: Moments) -> Moments:
         np.maximum(one.high, other.high),
         kl_nats,
         one.pictures + other.pictures,
+        noise,
     )
 
 
@@ -159,6 +181,7 @@ def to_part(moments: Moments) -> LatentMoments:
         moments.low.tobytes(),
         moments.high.tobytes(),
         None if moments.kl_nats is None else moments.kl_nats.tobytes(),
+        moments.noise,
     )
 
 
@@ -168,7 +191,8 @@ def from_part(kept: LatentMoments) -> Moments:
         np.frombuffer(data, np.float64) for data in (kept.mean, kept.scatter, kept.low, kept.high)
     )
     kl_nats = None if kept.kl_nats is None else np.frombuffer(kept.kl_nats, np.float64)
-    return Moments(kept.count, mean, scatter.reshape(len(mean), -1), low, high, kl_nats)
+    spread = scatter.reshape(len(mean), -1)
+    return Moments(kept.count, mean, spread, low, high, kl_nats, noise=kept.noise)
 
 
 def measure_latents(moments: Moments, kept: Iterable[NDArray[Any]] | None) -> LatentHealth:
@@ -204,6 +228,7 @@ def measure_latents(moments: Moments, kept: Iterable[NDArray[Any]] | None) -> La
         kl_nats=None if moments.kl_nats is None else moments.kl_nats / moments.count,
         all_mean=float(mean.mean()),
         all_std=math.sqrt(float((std**2).mean() + mean.var())),
+        noise=(moments.noise or 0.0) / (moments.count * len(mean)),
     )
 
 

@@ -31,7 +31,8 @@ class LatentMoments:
     """What a part keeps of a picture's latents [C, h, w]: float64 values in the machine's order.
 
     `count` values to a channel; `mean`, `low`, `high` are [C], `scatter` [C, C], the summed outer
-    products of the deviations; `kl_nats` [C] is None where the encoder gave no posterior.
+    products of the deviations; `kl_nats` [C] is None where the encoder gave no posterior, and
+    `noise` where the latents are no posterior's mode: else its variances, summed over all values.
     """
 
     count: int
@@ -40,6 +41,7 @@ class LatentMoments:
     low: bytes
     high: bytes
     kl_nats: bytes | None = None
+    noise: float | None = None
 
 
 @dataclass(frozen=True)

@@ -50,10 +50,10 @@ class CodecLatents:
 
     @property
     def scaled_std(self) -> float | None:
-        """The standard deviation of all latents times the config's scaling factor."""
-        if self.scaling_factor is None or self.whole.std is None:
+        """The standard deviation of samples of all latents times the config's scaling factor."""
+        if self.scaling_factor is None or not self.whole.suggested_scaling_factor:
             return None
-        return self.scaling_factor * self.whole.std
+        return self.scaling_factor / self.whole.suggested_scaling_factor
 
 
 def codecs_with_latents(run: StoredRun) -> list[CodecLatents]:
@@ -166,8 +166,9 @@ def _notes(codecs: Sequence[CodecLatents]) -> tuple[tuple[str, str], ...]:
         ("dead", "channels whose standard deviation is below a tenth of the median channel's"),
         (
             "suggested",
-            "1 / std of all latents of these pictures, as latent diffusion sets its scaling factor "
-            "(Rombach et al. 2022); scaled std is std times the config's, 1 where both agree",
+            "1 / std of samples of all latents of these pictures, √(var(mode) + mean(std²)) where "
+            "the posterior is known, as latent diffusion sets its scaling factor (Rombach et al. "
+            "2022); scaled std is that std times the config's, 1 where both agree",
         ),
         (
             "fp16 headroom",

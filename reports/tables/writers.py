@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -110,6 +111,20 @@ def markdown_text(text: str) -> str:
     return re.sub(r"([\\`*_\[\]|#~])", r"\\\1", line)
 
 
+def _greek(letter: str) -> str:
+    """Return a Greek letter's name in LaTeX, lambda or Sigma, from Unicode's."""
+    name = unicodedata.name(letter).rpartition(" ")[2].replace("LAMDA", "LAMBDA")
+    return name.lower() if letter.islower() else name.title()
+
+
+_SIGNS = {
+    **{letter: _greek(letter) for letter in "αβγδεζηθικλμνξπρστυφχψωΓΔΘΛΞΠΣΦΨΩ"},
+    **{"≤": "leq", "≥": "geq", "≈": "approx", "≠": "neq", "∞": "infty", "√": "surd", "∆": "Delta"},
+    **{"⌈": "lceil", "⌉": "rceil", "⌊": "lfloor", "⌋": "rfloor", "∑": "sum"},
+}
+_SET_AS_IT_IS = "–—−‘’“”…•€™←→↑↓"
+"""What pdfLaTeX knows beyond the Latin letters."""
+
 _LATEX = {
     "\\": r"\textbackslash{}",
     "{": r"\{",
@@ -126,12 +141,22 @@ _LATEX = {
     "|": r"\textbar{}",
     '"': "''",
     "–": "--",
+    **{sign: rf"\ensuremath{{\{name}}}" for sign, name in _SIGNS.items()},
 }
+_LAST_LATIN = 0x17F
 
 
 def latex_text(text: str) -> str:
-    """Return text that LaTeX sets as it is, on one line."""
-    return "".join(_LATEX.get(character, character) for character in _one_line(text))
+    """Return text that LaTeX sets as it is, on one line.
+
+    pdfLaTeX stops at a letter of a script that it has no font for: its number stands there.
+    """
+    return "".join(_LATEX.get(character) or _latin(character) for character in _one_line(text))
+
+
+def _latin(character: str) -> str:
+    is_known = ord(character) <= _LAST_LATIN or character in _SET_AS_IT_IS
+    return character if is_known else f"[U+{ord(character):04X}]"
 
 
 def _latex_row(cells: Sequence[str]) -> str:

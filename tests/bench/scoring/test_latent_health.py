@@ -23,6 +23,7 @@ from vaebench.bench.scoring.latent_health import (
     merge,
     moments_of,
     posterior_kl,
+    posterior_noise,
     to_part,
 )
 from vaebench.bench.store.run import StoredRun, load_run, picture_path
@@ -171,6 +172,30 @@ def test_kl_is_that_of_torch_and_of_diffusers() -> None:
     assert found == pytest.approx(expected.numpy(), rel=1e-12)
     theirs = DiagonalGaussianDistribution(torch.cat([mean, log_variance])[None]).kl()
     assert found.sum() == pytest.approx(float(theirs), rel=1e-12)
+
+
+def test_the_suggested_scale_is_that_of_samples() -> None:
+    """Latent diffusion's is of samples: 1 / std of the mode, of a wide posterior, is far larger."""
+    random = np.random.default_rng(4)
+    pictures = [0.2 * random.normal(size=(3, 20, 30)) for _ in range(4)]
+    stds = [np.abs(random.normal(1, 0.2, size=each.shape)) for each in pictures]
+    samples = [
+        mode + std * random.normal(size=mode.shape)
+        for mode, std in zip(pictures, stds, strict=True)
+    ]
+    parts = [
+        moments_of(mode, noise=posterior_noise(mode, mode, std))
+        for mode, std in zip(pictures, stds, strict=True)
+    ]
+    parts = [from_part(to_part(part)) for part in parts]
+    health = measure_latents(reduce(merge, parts), None)
+    variance = np.var(np.stack(pictures)) + np.mean(np.stack(stds) ** 2)
+    assert health.suggested_scaling_factor == pytest.approx(1 / math.sqrt(variance))
+    assert health.suggested_scaling_factor == pytest.approx(1 / np.std(samples), rel=0.02)
+    assert health.all_std == pytest.approx(np.std(pictures))
+    # Of samples the spread is there already.
+    assert posterior_noise(samples[0], pictures[0], stds[0]) is None
+    assert posterior_noise(pictures[0], None, None) is None
 
 
 def test_kl_of_the_unit_gaussian_is_zero_and_of_no_spread_is_none() -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import re
+from pathlib import Path
 from typing import Any
 
+from vaebench.reports import tables
 from vaebench.reports.tables.writers import latex_text, markdown_text, to_csv, to_latex, to_markdown
 
 NASTY = 'a&b_50%#$^~\\{x}<script>|"q",`c`*[l](u)\n.png'
@@ -18,6 +20,23 @@ def test_latex_specials_are_escaped() -> None:
     assert latex_text("<a|b>") == r"\textless{}a\textbar{}b\textgreater{}"
     bare = re.sub(r"\\[{}&%#$_]|\\text\w+\{\}", "", latex_text(NASTY))
     assert not set(bare) & set("\\{}&%#$_^~<>|\n")
+
+
+def test_latex_has_a_command_for_every_letter_beyond_latin() -> None:
+    assert latex_text("(Σλ)²/Σλ²") == (
+        r"(\ensuremath{\Sigma}\ensuremath{\lambda})²/\ensuremath{\Sigma}\ensuremath{\lambda}²"
+    )
+    assert latex_text("√(x) ≤ ∞") == r"\ensuremath{\surd}(x) \ensuremath{\leq} \ensuremath{\infty}"
+    assert latex_text("ünï×.png") == "ünï×.png"
+    # pdfLaTeX has no font for these, and stops.
+    assert latex_text("猫.png") == "[U+732B].png"
+
+
+def test_latex_sets_all_that_the_tables_say() -> None:
+    """Whatever stands in the tables' own words comes out in what pdfLaTeX can set."""
+    said = "".join(path.read_text("utf-8") for path in Path(tables.__file__).parent.glob("*.py"))
+    for character in sorted({one for one in said if ord(one) > 127}):
+        assert "[U+" not in latex_text(character), character
 
 
 def test_markdown_specials_are_escaped() -> None:
