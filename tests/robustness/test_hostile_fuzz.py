@@ -26,7 +26,7 @@ def test_mutated_pictures_are_read_or_refused(tmp_path: Path) -> None:
     # Of no use were they all of one kind.
     assert outcomes == {"read", "refused"}
     assert {entry["picture"].partition("-")[0] for entry in entries} == {
-        *("avif", "gif", "jpeg", "png", "ppm", "tiff", "webp")
+        *("avif", "bmp", "gif", "heif", "jpeg", "jpeg2000", "png", "ppm", "tiff", "webp")
     }
 
 

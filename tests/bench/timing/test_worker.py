@@ -25,6 +25,7 @@ def served(
     np.save(pixels, sample_pixels(changed.pop("size", 64), 1))
     request = {
         "codec": CodecSpec.parse(changed.pop("codec", "resize:2")).model_dump(),
+        "is_by_hand": False,
         "stage": "decode",
         "dtype": None,
         "pixels": str(pixels),
