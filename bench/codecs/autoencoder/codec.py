@@ -61,7 +61,8 @@ class AutoencoderCodec:
                 f"Cannot encode {images.shape[3]}×{images.shape[2]} px with {self.info.name}: it "
                 f"takes {side}×{side} px alone. Pass --size {side} --fit crop."
             )
-        posterior = encode_images(self.vae, to_network(images, self.device, self.settings))
+        pixels = to_network(images, self.device, self.settings, torch.float32)
+        posterior = encode_images(self.vae, pixels)
         latents = posterior.mode
         if self.settings.posterior == "sample" and posterior.std is not None:
             latents = latents + posterior.std * _noise(images, latents, self.settings.seed)

@@ -39,7 +39,11 @@ class Posterior:
 
 
 def encode_images(vae: Any, images: Tensor) -> Posterior:
-    """Encode [N, 3, H, W] in [0, 1], in the model's precision and on its device."""
+    """Encode float32 [N, 3, H, W] in [0, 1], on the model's device, in the model's precision.
+
+    They are mapped to the model's range before they are rounded to its precision, as by diffusers'
+    VaeImageProcessor: of few bits, there are more about 0 than about 1/2.
+    """
     if type(vae).__name__ in _ONE_AT_A_TIME and len(images) > 1:
         each = [encode_images(vae, image) for image in images.split(1)]
         spreads = [one.std for one in each if one.std is not None]
@@ -60,7 +64,7 @@ def encode_images(vae: Any, images: Tensor) -> Posterior:
 
 def _as_network_input(vae: Any, images: Tensor) -> Tensor:
     mean, std = _RANGES.get(type(vae).__name__, _SIGNED)
-    pixels = (images - mean) / std
+    pixels = ((images.float() - mean) / std).to(next(vae.parameters()).dtype)
     if vae.config.get("in_channels") == 4:
         # An RGBA model; the picture is opaque.
         pixels = torch.cat([pixels, torch.ones_like(pixels[:, :1])], dim=1)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ...errors import CodecError, first_line, shortened
 from .network import decode_latents, encode_images, fixed_side_px
@@ -28,8 +29,8 @@ def probe(vae: Any, device: torch.device, dtype: torch.dtype, name: str) -> Prob
 
     Raises: CodecError where the model cannot, or gives back a picture of another size.
     """
-    side = fixed_side_px(vae) or max(_SIDE_PX, 2 * _declared_factor(vae))
-    picture = torch.full((1, 3, side, side), 0.5, device=device, dtype=dtype)
+    picture = _grey(vae, device)
+    side = picture.shape[3]
     what = f"{type(vae).__name__} in {str(dtype).removeprefix('torch.')} on {device}"
     try:
         # Nothing is compiled for a picture that is only looked at.
@@ -60,6 +61,18 @@ def no_rgb(name: str, channels: int) -> CodecError:
         f"Cannot open {name}: it takes {channels} channel{plural}; vaebench scores RGB, so one "
         "that takes 3 channels is expected."
     )
+
+
+@torch.no_grad()
+def spatial_factor(vae: Any) -> int:
+    """Return the pixels to a side of a latent of a model, as seen on a grey picture."""
+    picture = _grey(vae, next(vae.parameters()).device)
+    return picture.shape[3] // encode_images(vae, picture).mode.shape[3]
+
+
+def _grey(vae: Any, device: torch.device) -> Tensor:
+    side = fixed_side_px(vae) or max(_SIDE_PX, 2 * _declared_factor(vae))
+    return torch.full((1, 3, side, side), 0.5, device=device)
 
 
 def _declared_factor(vae: Any) -> int:

@@ -60,14 +60,24 @@ def place(
     return device
 
 
-def to_network(images: Tensor, device: torch.device, settings: PlacementSettings) -> Tensor:
+def to_network(
+    images: Tensor,
+    device: torch.device,
+    settings: PlacementSettings,
+    dtype: torch.dtype | None = None,
+) -> Tensor:
     """Return [N, C, H, W] as the network takes it, in the memory format that was asked for.
 
     A picture that was read as [H, W, 3] and permuted would be in the other: that takes other
     kernels, all through the network.
+
+    Args:
+        dtype: the network's own where none is given.
     """
     layout = torch.channels_last if settings.channels_last else torch.contiguous_format
-    return images.to(device=device, dtype=settings.torch_dtype).contiguous(memory_format=layout)
+    return images.to(device=device, dtype=dtype or settings.torch_dtype).contiguous(
+        memory_format=layout
+    )
 
 
 def precision_notes(device: torch.device, settings: PlacementSettings) -> tuple[str, ...]:
