@@ -81,6 +81,8 @@ _SDXL = _Model(
 _SD3 = _Model("SD3", (16, False), 1.5305, 0.0609, 1024, re.compile(r"(.*\.)?joint_blocks\."))
 _FLUX = _Model("FLUX.1", (16, False), 0.3611, 0.1159, 1024, re.compile(r"(.*\.)?double_blocks\."))
 _WHOLE_MODELS = (_SD, _SDXL, _SD3, _FLUX)
+# In Playground 2.5's file, which has SDXL's shapes and other parts.
+_STATISTICS = "edm_mean"
 
 # The names that diffusers' own attention blocks had before 0.14.
 _DEPRECATED = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
@@ -187,6 +189,9 @@ def _factors(config: Mapping[str, Any], others: Collection[str]) -> tuple[dict[s
         return {}, "latents are normalised by the file's batch-norm statistics"
     if config["_class_name"] == "AutoencoderKL":
         channels, has_quant = config["latent_channels"], bool(config.get("use_quant_conv"))
+        if _STATISTICS in others:
+            told = "Playground 2.5's statistics of each channel are not taken, nor a scaling factor"
+            return {"scaling_factor": 1.0}, f"{told}: pass config=DIR for scaled latents"
         for model in _WHOLE_MODELS:
             if (channels, has_quant) == model.shape and any(map(model.mark.match, others)):
                 return model.factors(), f"{model.told()}, as the file holds its other parts"
