@@ -194,10 +194,10 @@ class Timing:
     """One cell of a sweep: a codec's stage on one batch of pictures of one size, and its samples.
 
     `stage` is encode (pixels to latents), decode (latents to pixels) or roundtrip (both in a row).
-    `dtype` is None for a classical codec, which takes 8-bit pixels. `mode` is `eager` or what was
-    asked for, say `channels_last+compile`; `settings` holds everything that was fixed (cuDNN
-    benchmark, TF32, cache flush, layout). `device` is the GPU's name or `CPU`, `clock` is
-    `cuda events` or `perf_counter`. `samples_ms` are that clock's, `wall_ms` the wall clock's of
+    `dtype` is None for a classical codec, which is timed from and to 8-bit pictures. `mode` is
+    `eager` or what was asked for, say `channels_last+compile`; `settings` holds everything that was
+    fixed (cuDNN benchmark, TF32, cache flush, layout). `device` is the GPU's name or `CPU`, `clock`
+    is `cuda events` or `perf_counter`. `samples_ms` are that clock's, `wall_ms` the wall clock's of
     the same runs. `status` is `ok`; `overflow` where the output was not finite (the samples are
     valid times all the same); `out of memory` or `failed`, then there are no samples. `settled` is
     False where the warm-up ended before two windows agreed. `flop` counts a run of the whole batch.

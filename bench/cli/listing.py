@@ -150,7 +150,9 @@ def _difference(row: dict[Hashable, Any]) -> str:
     if not math.isnan(row["ci_low"]):
         told += f" [{row['ci_low']:+.4g}, {row['ci_high']:+.4g}]"
     told += f", p {row['p_holm']:.2g}"
-    return f"{told}, won {row['share_won']:.0%} of {row['n_images']}"
+    told += f", won {row['share_won']:.0%} of {row['n_images']}"
+    is_few = row["verdict"] == "undecided" and math.isnan(row["smallest_detectable"])
+    return f"{told}, too few pictures for a verdict" if is_few else told
 
 
 def list_rd(found: StoredRd) -> Iterator[str]:

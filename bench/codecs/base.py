@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from ..errors import CodecError, first_line
 from ..records import CodecInfo, Encoded, Settings
@@ -13,6 +13,7 @@ from ..records import CodecInfo, Encoded, Settings
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from PIL import Image
     from torch import Tensor
 
     Pictures = Iterable[NDArray[np.uint8]]
@@ -33,6 +34,19 @@ class Codec(Protocol):
 
     def decode(self, encoded: Encoded) -> Tensor:
         """Return the reconstruction, float32 [N, 3, H, W], unrounded and not clamped."""
+        ...
+
+
+@runtime_checkable
+class PictureCodec(Codec, Protocol):
+    """A classical codec: what its users call is of 8-bit pictures, not of tensors."""
+
+    def encode_pictures(self, pictures: Sequence[Image.Image]) -> Encoded:
+        """Encode RGB pictures of one size."""
+        ...
+
+    def decode_pictures(self, encoded: Encoded) -> list[Image.Image]:
+        """Return the RGB pictures, decoded and in memory."""
         ...
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import io
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -169,21 +170,41 @@ class ResizeSettings(CodecSettings):
     factor: Int = Field(ge=2, le=256)
 
 
+class _OfPictures:
+    """A codec of 8-bit pictures behind the interface that all codecs share."""
+
+    def encode(self, images: Tensor) -> Encoded:
+        """Encode [N, 3, H, W], rounded to 8 bits."""
+        return self.encode_pictures(to_pil(images))
+
+    def decode(self, encoded: Encoded) -> Tensor:
+        """Decode to float32 [N, 3, H, W] in [0, 1]."""
+        return from_pil(self.decode_pictures(encoded))
+
+    def encode_pictures(self, pictures: Sequence[Image.Image]) -> Encoded:
+        """Encode RGB pictures of one size."""
+        raise NotImplementedError
+
+    def decode_pictures(self, encoded: Encoded) -> list[Image.Image]:
+        """Return the RGB pictures."""
+        raise NotImplementedError
+
+
 @dataclass(frozen=True)
-class FileCodec:
+class FileCodec(_OfPictures):
     """A codec whose code is an image file."""
 
     info: CodecInfo
     settings: FileSettings
 
-    def encode(self, images: Tensor) -> Encoded:
-        """Write one file for each picture of [N, 3, H, W]; `nbits` are the files' bits."""
-        payloads = tuple(self._write(image) for image in to_pil(images))
+    def encode_pictures(self, pictures: Sequence[Image.Image]) -> Encoded:
+        """Write one file for each picture; `nbits` are the files' bits."""
+        payloads = tuple(self._write(picture) for picture in pictures)
         return Encoded(nbits=tuple(8 * len(file) for file in payloads), payloads=payloads)
 
-    def decode(self, encoded: Encoded) -> Tensor:
-        """Read the pictures of the files, float32 [N, 3, H, W] in [0, 1]."""
-        return from_pil([self._read(file) for file in _payloads(encoded, self.info.name)])
+    def decode_pictures(self, encoded: Encoded) -> list[Image.Image]:
+        """Read the pictures of the files."""
+        return [self._read(file) for file in _payloads(encoded, self.info.name)]
 
     def _write(self, image: Image.Image) -> bytes:
         file = io.BytesIO()
@@ -197,11 +218,12 @@ class FileCodec:
 
     def _read(self, file: bytes) -> Image.Image:
         with Image.open(io.BytesIO(file)) as image:
-            return image.convert("RGB")
+            image.load()
+            return image if image.mode == "RGB" else image.convert("RGB")
 
 
 @dataclass(frozen=True)
-class ResizeCodec:
+class ResizeCodec(_OfPictures):
     """The naive baseline: Lanczos down, eight bits kept, Lanczos up."""
 
     info: CodecInfo
@@ -210,26 +232,26 @@ class ResizeCodec:
     # The original size goes with the small pixels, uncounted: a run knows it anyway.
     _SIZE = struct.Struct("<4I")
 
-    def encode(self, images: Tensor) -> Encoded:
-        """Shrink [N, 3, H, W]; `nbits` are 24 for each small pixel."""
+    def encode_pictures(self, pictures: Sequence[Image.Image]) -> Encoded:
+        """Shrink pictures; `nbits` are 24 for each small pixel."""
         payloads: list[bytes] = []
         nbits: list[int] = []
-        for image in to_pil(images):
+        for image in pictures:
             small_size = (-(-image.width // self.factor), -(-image.height // self.factor))
             small = image.resize(small_size, Image.Resampling.LANCZOS)
             payloads.append(self._SIZE.pack(*image.size, *small_size) + small.tobytes())
             nbits.append(24 * small.width * small.height)
         return Encoded(nbits=tuple(nbits), payloads=tuple(payloads))
 
-    def decode(self, encoded: Encoded) -> Tensor:
-        """Enlarge the small pictures, float32 [N, 3, H, W] in [0, 1]."""
+    def decode_pictures(self, encoded: Encoded) -> list[Image.Image]:
+        """Enlarge the small pictures."""
         images: list[Image.Image] = []
         for payload in _payloads(encoded, self.info.name):
             width, height, *small_size = self._SIZE.unpack_from(payload)
             pixels = payload[self._SIZE.size :]
             small = Image.frombytes("RGB", (small_size[0], small_size[1]), pixels)
             images.append(small.resize((width, height), Image.Resampling.LANCZOS))
-        return from_pil(images)
+        return images
 
 
 def _payloads(encoded: Encoded, name: str) -> tuple[bytes, ...]:

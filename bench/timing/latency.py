@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 
 import torch
 from torch import Tensor
 
-from ..codecs.base import Codec
+from ..codecs.base import Codec, PictureCodec
+from ..codecs.tensors import to_pil
 from ..errors import SuiteError, unknown_name
 from ..records import STAGES, Encoded
 from .timers import Sample, Timer, Work
@@ -95,17 +98,19 @@ def stage_work(codec: Codec, stage: str, pixels: Tensor) -> Work:
     Args:
         stage: encode, decode (of latents that are made now) or roundtrip.
         pixels: [N, 3, H, W] in [0, 1] on the codec's device, of a size that it takes.
-    Returns: what the stage gives: Encoded of encode, else pixels.
+    Returns: what the stage gives: Encoded of encode, else pixels. A classical codec is called as
+        its users call it: from and to 8-bit pictures, which are made before anything is timed.
     Raises: SuiteError for another stage; CodecError.
     """
+    start, finish = _calls(codec, pixels)
 
     @torch.inference_mode()
     def encode() -> Encoded:
-        return codec.encode(pixels)
+        return start()
 
     @torch.inference_mode()
-    def roundtrip() -> Tensor:
-        return codec.decode(codec.encode(pixels))
+    def roundtrip() -> object:
+        return finish(start())
 
     if stage == "encode":
         return encode
@@ -118,7 +123,17 @@ def stage_work(codec: Codec, stage: str, pixels: Tensor) -> Work:
         encoded = encode()
 
     @torch.inference_mode()
-    def decode() -> Tensor:
-        return codec.decode(encoded)
+    def decode() -> object:
+        return finish(encoded)
 
     return decode
+
+
+def _calls(
+    codec: Codec, pixels: Tensor
+) -> tuple[Callable[[], Encoded], Callable[[Encoded], object]]:
+    """Return how a codec's users encode these pixels, and decode."""
+    if isinstance(codec, PictureCodec):
+        pictures = to_pil(pixels)
+        return partial(codec.encode_pictures, pictures), codec.decode_pictures
+    return partial(codec.encode, pixels), codec.decode

@@ -34,12 +34,24 @@ _RATES = {
     "over all stored bits, so pictures count by their size.",
 }
 
+_REGIONS = (
+    "A region's score is the mean over the region of the whole picture's map of errors. For PSNR, "
+    "MSE, MAE and CIEDE2000 that is the metric of the region alone. SSIM, FLIP and LPIPS look at "
+    "each pixel's surroundings, which may lie outside: a crop of the region would score otherwise."
+)
+
 _TIMES = (
     (
         "Time of a batch",
         "p50, p90, p99 ms",
         "The percentiles of the samples of one cell: half, nine tenths and 99 in 100 of the runs "
         "took no longer. Of the whole batch, on the clock that the protocol names.",
+    ),
+    (
+        "What is in it",
+        "encode, decode",
+        "Of a network from and to tensors on its device, of a classical codec from and to 8-bit "
+        "pictures in memory: each as its users call it. No file is read or written.",
     ),
     (
         "Throughput",
@@ -90,6 +102,8 @@ def explain(run: StoredRun) -> list[tuple[str, str, str]]:
     entries = [
         (column.label, column.variant, _quality_text(column)) for column in quality_columns(run)
     ]
+    if run.regions:
+        entries.append(("Region", "eye, text, …", _REGIONS))
     for column in rate_columns(run):
         text = _RATES.get(column.variant) or _RATES.get(column.metric, "What the picture costs.")
         entries.append((column.label, column.variant, text))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, repeat
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from vaebench.bench.codecs.tensors import from_levels
+from vaebench.bench.codecs import classical, open_codec
+from vaebench.bench.codecs.tensors import from_levels, from_pil
 from vaebench.bench.errors import SuiteError
 from vaebench.bench.records import CodecInfo, Encoded, Timing
 from vaebench.bench.timing.latency import Sampling, measure, stage_work, warm_up
@@ -222,6 +224,27 @@ def test_a_stage_is_what_its_name_says(stage: str, calls: list[str]) -> None:
     else:
         assert isinstance(output, torch.Tensor)
         assert output.unique().tolist() == [4.0]
+
+
+@pytest.mark.parametrize("source", ["jpeg", "png", "resize"])
+@pytest.mark.parametrize("stage", ["encode", "decode", "roundtrip"])
+def test_a_classical_codec_is_timed_from_and_to_8_bit_pictures(
+    source: str, stage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"factor": 4} if source == "resize" else {}
+    codec = open_codec(source, source, settings)
+    pixels = torch.rand(2, 3, 16, 24)
+    # Tensors are turned into pictures before the work, and never back.
+    work = stage_work(codec, stage, pixels)
+    for name in ("to_pil", "from_pil"):
+        monkeypatch.setattr(classical, name, lambda *_: pytest.fail("a conversion is timed"))
+    output: Any = work()
+    monkeypatch.undo()
+    if stage == "encode":
+        assert output == codec.encode(pixels)
+    else:
+        assert [picture.mode for picture in output] == ["RGB"] * 2
+        assert torch.equal(from_pil(output), codec.decode(codec.encode(pixels)))
 
 
 def test_the_latents_for_decode_are_made_without_the_compiled_encoder() -> None:
