@@ -63,7 +63,7 @@ def _serve(request: dict[str, Any], answers: TextIO) -> None:
 
     speed = Speed(dtypes=[request["dtype"]] if request["dtype"] else [])
     spec = CodecSpec(**request["codec"])
-    if request["is_by_hand"]:
+    if request.get("is_by_hand"):
         spec = spec.given_by_hand()
     (variant,) = plan_variants([spec], speed)
     with fixed_backends():

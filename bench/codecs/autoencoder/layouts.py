@@ -49,6 +49,11 @@ class Layout:
     is_compiled: bool
 
     @property
+    def nbytes(self) -> int:
+        """The bytes that its tensors take in memory."""
+        return sum(tensor.nbytes for tensor in self.tensors.values())
+
+    @property
     def where(self) -> str:
         """How it is called among others of its file."""
         path = "".join(f"{key}." for key in self.keys) + self.prefix

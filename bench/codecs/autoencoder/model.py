@@ -31,6 +31,7 @@ from .sources import Checkpoint
 # A config that asks for billions would be built for hours.
 _MAX_LAYERS = 100
 _MAX_LEVELS = 32
+_READ_FIRST_BYTES = 1 << 30
 
 Rename = Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
 
@@ -55,7 +56,7 @@ class Design:
 def build_model(source: str, found: Checkpoint, trust_remote_code: bool) -> tuple[Any, list[str]]:
     """Return the model with all its weights, in float32, and notes on what was assumed.
 
-    What tensors have as shapes is compared before any is read, and before the model takes memory.
+    Shapes are compared before the model, or much of the file, takes memory.
 
     Raises: CodecError where the class is unknown, its config does not fit it, or a tensor is
     missing, unexpected or of the wrong shape.
@@ -65,11 +66,16 @@ def build_model(source: str, found: Checkpoint, trust_remote_code: bool) -> tupl
     if not any(layout.tensors for layout in layouts):
         # Whatever it holds instead is told.
         require_tensors(content, found.files[0])
+    likely = layouts[0]
+    # Damage is told without diffusers, where looking for it takes little memory.
+    values = read_tensors(likely.tensors) if likely.nbytes <= _READ_FIRST_BYTES else None
     fit = partial(_design, source, found, trust_remote_code)
     layout, design, notes = choose(source, layouts, fit)
+    if values is None or layout is not likely:
+        values = read_tensors(layout.tensors)
     with InitSkipped():
         model = _built(source, design)
-    load_strict(model, design.rename(read_tensors(layout.tensors)), source)
+    load_strict(model, design.rename(values), source)
     return model, [*design.notes, *notes, *_ignored(design, model)]
 
 
