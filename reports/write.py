@@ -6,9 +6,13 @@ The same folder gives the same bytes. What an earlier report wrote and this one 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
+
+import numpy as np
+import pandas as pd
 
 from ..bench.compare.store import load_comparison
 from ..bench.errors import RunFolderError
@@ -40,7 +44,8 @@ def write_report(folder: str | Path, *, single_file: bool = False) -> Path:
     """
     run = load_run(folder)
     page = partial(write_html, run, single_file=single_file)
-    return _write(run.folder, run_tables(run), partial(write_plots, run.folder, PLOTS, run), page)
+    drawn = replace(run, scores=_drawable(run.scores))
+    return _write(run.folder, run_tables(run), partial(write_plots, run.folder, PLOTS, drawn), page)
 
 
 def write_comparison_report(folder: str | Path) -> Path:
@@ -50,7 +55,8 @@ def write_comparison_report(folder: str | Path) -> Path:
     Raises: RunFolderError.
     """
     found = load_comparison(folder)
-    draw = partial(write_plots, found.folder, COMPARISON_PLOTS, found)
+    drawn = replace(found, table=_drawable(found.table), per_image=_drawable(found.per_image))
+    draw = partial(write_plots, found.folder, COMPARISON_PLOTS, drawn)
     page = partial(write_comparison_html, found)
     return _write(found.folder, comparison_tables(found), draw, page)
 
@@ -62,8 +68,22 @@ def write_rd_report(folder: str | Path) -> Path:
     Raises: RunFolderError.
     """
     found = load_rd(folder)
-    draw = partial(write_plots, found.folder, RD_PLOTS, found)
+    drawn = replace(found, points=_drawable(found.points), bd=_drawable(found.bd))
+    draw = partial(write_plots, found.folder, RD_PLOTS, drawn)
     return _write(found.folder, rd_tables(found), draw, partial(write_rd_html, found))
+
+
+MOST_DRAWN = 1e100
+"""Of a number on an axis: of larger ones no ticks can be computed."""
+
+
+def _drawable(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table in which finite numbers beyond MOST_DRAWN are missing: tables tell them."""
+    cut = table.copy()
+    for name in table.columns[table.dtypes == np.float64]:
+        values = table[name].to_numpy()
+        cut[name] = np.where(np.isfinite(values) & (np.abs(values) > MOST_DRAWN), np.nan, values)
+    return cut
 
 
 def _write(

@@ -8,6 +8,7 @@ written last, so that a folder which has one is whole; then comparison.html is m
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from ..errors import RunFolderError
 from ..store.atomic import is_leftover, remove_leftovers
 from ..store.lock import LOCK_NAME
 from ..store.sealed import RecordFile
-from ..store.tables import read_table, write_table
+from ..store.tables import check_rows, read_table, write_table
 from .recorded import check_record
 
 COMPARISON = RecordFile(
@@ -86,6 +87,10 @@ _NUMBERS = (
     "difference",
 )
 
+_TYPES = {"int64": ["n_images"], "double": _NUMBERS}
+_MOST_ROWS = 20_000_000
+"""Of comparison.parquet and per_image.parquet: pictures, codecs, kinds and metrics multiply."""
+
 PICTURES = "pictures"
 _TABLES = ("comparison.parquet", "per_image.parquet")
 _MADE = (PICTURES, *_TABLES)
@@ -137,7 +142,7 @@ def write_comparison(
     """Write both tables, then comparison.json."""
     tables = ((table, COMPARISON_COLUMNS), (per_image, PER_IMAGE_COLUMNS))
     for name, (frame, columns) in zip(_TABLES, tables, strict=True):
-        write_table(folder / name, frame, columns, int64=["n_images"], double=_NUMBERS)
+        write_table(folder / name, frame, columns, **_TYPES)
     COMPARISON.write(folder, record)
 
 
@@ -147,15 +152,26 @@ def load_comparison(folder: str | Path) -> StoredComparison:
     Raises: RunFolderError where there is none, it is damaged, or of a newer schema.
     """
     folder = Path(folder)
+    record = COMPARISON.read(folder)
+    known = {
+        "codec": {str(codec["label"]) for codec in record["codecs"]},
+        "variant": {str(column["variant"]) for column in record["metrics"]},
+    }
+    row = ("codec", "region", "variant")
     return StoredComparison(
         folder,
-        COMPARISON.read(folder),
-        _read_table(folder / _TABLES[0], COMPARISON_COLUMNS),
-        _read_table(folder / _TABLES[1], PER_IMAGE_COLUMNS),
+        record,
+        _read_table(folder / _TABLES[0], COMPARISON_COLUMNS, row, known),
+        _read_table(folder / _TABLES[1], PER_IMAGE_COLUMNS, (*row, "image_id"), known),
     )
 
 
-def _read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+def _read_table(
+    path: Path, columns: Sequence[str], keys: Sequence[str], known: dict[str, set[str]]
+) -> pd.DataFrame:
     if not path.is_file():
         raise RunFolderError(f"Cannot read {path}: it is not there. Compare the runs again.")
-    return read_table(path, columns)
+    types = {name: [c for c in chosen if c in columns] for name, chosen in _TYPES.items()}
+    frame = read_table(path, columns, types, most_rows=_MOST_ROWS)
+    check_rows(path, frame, keys, known, types, nullable=["note", "unit"])
+    return frame

@@ -19,7 +19,7 @@ from ..errors import RunFolderError
 from ..store.atomic import remove_leftovers, write_atomic
 from ..store.lock import LOCK_NAME
 from ..store.sealed import RecordFile
-from ..store.tables import read_table, write_table
+from ..store.tables import check_rows, read_table, write_table
 from .recorded import check_record
 
 RD = RecordFile(
@@ -30,6 +30,10 @@ RD = RecordFile(
     "Run vaebench rd again.",
     check_record,
 )
+_POINT_TYPES = {"int64": ["nbytes"], "double": ["bpp", "value"]}
+_MOST_POINTS = 20_000_000
+"""Of rd.parquet: pictures, settings and metrics multiply."""
+
 POINTS = "points"
 GALLERY = "gallery"
 
@@ -118,8 +122,7 @@ def write_rd(folder: Path, record: dict[str, Any], tables: tuple[pd.DataFrame, .
     """Write the tables in the order of StoredRd, then rd.json; drop pictures of earlier sweeps."""
     for name, columns, table in zip(_FILES, _COLUMNS, tables, strict=True):
         if name.endswith(".parquet"):
-            types = {"int64": ["nbytes"], "double": ["bpp", "value"]}
-            write_table(folder / name, table, columns, **types)
+            write_table(folder / name, table, columns, **_POINT_TYPES)
         else:
             # Objects, so that a float is written by repr: the shortest text that reads back.
             text = table.reindex(columns=list(columns)).astype(object)
@@ -141,12 +144,51 @@ def load_rd(folder: str | Path) -> StoredRd:
     folder = Path(folder)
     record = RD.read(folder)
     tables = [_read(folder / name, columns) for name, columns in zip(_FILES, _COLUMNS, strict=True)]
-    return StoredRd(folder, record, *tables)
+    found = StoredRd(folder, record, *tables)
+    _check(found)
+    return found
+
+
+def _check(found: StoredRd) -> None:
+    """Check the tables against rd.json. Raises: RunFolderError."""
+    codecs = {str(codec["name"]) for codec in found.record["codecs"]}
+    variants = {str(column["variant"]) for column in found.record["metrics"]}
+    images = {str(image["image_id"]) for image in found.record["images"]}
+    delta = ("codec", "metric")
+    for name, frame, keys, known in zip(
+        _FILES,
+        (found.points, found.bd, found.bd_quality, found.rates, found.equal),
+        (
+            ("codec", "setting", "image_id", "variant"),
+            delta,
+            delta,
+            ("codec", "setting"),
+            ("image_id", "autoencoder", "codec", "variant"),
+        ),
+        (
+            {"codec": codecs, "image_id": images, "variant": variants},
+            {"codec": codecs, "anchor": codecs, "metric": variants},
+            {"codec": codecs, "anchor": codecs, "metric": variants},
+            {},
+            {"codec": codecs, "autoencoder": codecs, "image_id": images, "variant": variants},
+        ),
+        strict=True,
+    ):
+        types = {"double": [column for column in frame.columns if column not in _TEXT]}
+        check_rows(found.folder / name, frame, keys, known, types, nullable=["note"])
+    told = {*found.points.dropna(subset=["value"])["variant"]}
+    wanted = {(codec, name) for codec in codecs - {found.record["anchor"]} for name in told}
+    for name, frame in (("bd.csv", found.bd), ("bd_quality.csv", found.bd_quality)):
+        missing = wanted - {*frame[list(delta)].itertuples(index=False, name=None)}
+        if missing:
+            raise RunFolderError(
+                f"{found.folder / name} lacks {', '.join(min(missing))}. Run vaebench rd again."
+            )
 
 
 def _read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     if path.suffix == ".parquet" and path.is_file():
-        return read_table(path, columns)
+        return read_table(path, columns, _POINT_TYPES, most_rows=_MOST_POINTS)
     # A note that is empty is no missing number, and a codec may be called NA.
     text: dict[Hashable, Any] = {name: str for name in _TEXT if name in columns}
     empty: dict[Hashable, list[str]] = {name: [""] for name in columns if name not in text}
@@ -157,4 +199,7 @@ def _read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     missing = [name for name in columns if name not in frame.columns]
     if missing:
         raise RunFolderError(f"{path} lacks the columns {', '.join(missing)}. Run rd again.")
+    for name in empty:
+        if len(frame) and not pd.api.types.is_numeric_dtype(frame[name]):
+            raise RunFolderError(f"{path} holds text as {name}. Run vaebench rd again.")
     return frame

@@ -12,16 +12,16 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import date
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pandas as pd
 
 from ..errors import RunFolderError
-from ..records import REFERENCE, Region, Unavailable
+from ..records import RATES, REFERENCE, WHOLE, Region, Unavailable
 from ..suite import Suite
 from .atomic import remove_leftovers
 from .parts import Part, parts_of, remove_parts, scores_of
-from .ranges import is_path, leads_out
+from .ranges import leads_out
 from .record import (
     RunRecord,
     may_stand_before_a_record,
@@ -31,9 +31,15 @@ from .record import (
 )
 from .tables import (
     LATENT_COLUMNS,
+    LATENT_TYPES,
     SCORE_COLUMNS,
+    SCORE_TYPES,
     TIMING_COLUMNS,
+    TIMING_TYPES,
     TREND_COLUMNS,
+    TREND_TYPES,
+    check_rows,
+    check_states,
     read_table,
     write_scores,
 )
@@ -44,7 +50,7 @@ def picture_path(folder: Path, room: str, codec: str, image_id: str, suffix: str
 
     Raises: RunFolderError for a name that leads out of the folder, as no run of ours has.
     """
-    if is_path(codec) or leads_out(image_id):
+    if codec in ("", ".", "..") or len(PurePath(codec).parts) != 1 or leads_out(image_id):
         raise RunFolderError(
             f"The picture {image_id!r} of the codec {codec!r} leads out of its folder, {folder}: "
             "it was not written by vaebench."
@@ -67,12 +73,18 @@ class StoredRun:
     @cached_property
     def timings(self) -> pd.DataFrame:
         """One row a timed cell: TIMING_COLUMNS; without rows where nothing was timed."""
-        return read_table(self.folder / "timings.parquet", TIMING_COLUMNS)
+        path = self.folder / "timings.parquet"
+        timings = read_table(path, TIMING_COLUMNS, TIMING_TYPES)
+        names = {info.name for info in self.record.codecs}
+        known = {"codec": names} if names else {}
+        check_rows(path, timings, _CELL, known, TIMING_TYPES, _OF_SOME_CELLS)
+        check_states(path, timings)
+        return timings
 
     @cached_property
     def trend(self) -> pd.DataFrame:
         """One row an earlier or present measurement of this run's cells: TREND_COLUMNS."""
-        return read_table(self.folder / "trend.parquet", TREND_COLUMNS)
+        return read_table(self.folder / "trend.parquet", TREND_COLUMNS, TREND_TYPES)
 
     @cached_property
     def latents(self) -> pd.DataFrame:
@@ -80,7 +92,17 @@ class StoredRun:
 
         What is told of a codec as a whole is in `record.latents`.
         """
-        return read_table(self.folder / "latents.parquet", LATENT_COLUMNS)
+        path = self.folder / "latents.parquet"
+        latents = read_table(path, LATENT_COLUMNS, LATENT_TYPES)
+        known = {"codec": {info.name for info in self.record.codecs}}
+        check_rows(path, latents, ("codec", "channel"), known, LATENT_TYPES)
+        for codec, rows in latents.groupby("codec", sort=False):
+            widths = {0 if width is None else len(width) for width in rows["correlation"]}
+            if widths != {len(rows)} or list(rows["channel"]) != list(range(len(rows))):
+                raise RunFolderError(
+                    f"{path} is damaged: the channels of {codec} are not whole. Make the run again."
+                )
+        return latents
 
     @cached_property
     def images(self) -> pd.DataFrame:
@@ -227,15 +249,33 @@ def _with_reasons(record: RunRecord, parts: Sequence[Part]) -> RunRecord:
 def _read_scores(path: Path, record: RunRecord) -> pd.DataFrame:
     if not path.is_file():
         raise RunFolderError(f"Cannot read {path}: it is gone. Restore it, or make the run again.")
-    scores = read_table(path, SCORE_COLUMNS)
-    for column, entries, known in (
-        ("image_id", "images", {image.image_id for image in record.images}),
-        ("codec", "codecs", {info.name for info in record.codecs}),
-    ):
-        strangers = [name for name in scores[column].unique() if name not in known]
-        if strangers:
+    variants = {column.variant for column in record.metrics}
+    places = len(record.images) + len(record.regions)
+    most_rows = places * len(record.codecs) * (len(variants) + _MOST_RATES)
+    scores = read_table(path, SCORE_COLUMNS, SCORE_TYPES, most_rows=most_rows)
+    known = {
+        "image_id": {image.image_id for image in record.images},
+        "codec": {info.name for info in record.codecs},
+        "variant": variants | {*scores.loc[scores["metric"].isin(RATES), "variant"].unique()},
+    }
+    check_rows(path, scores, ("image_id", "codec", "region", "variant"), known, SCORE_TYPES)
+    regions = {(region.image_id, region.name, region.kind) for region in record.regions}
+    parts = scores.loc[scores["region"] != WHOLE, ["image_id", "region", "kind"]]
+    for part in parts.drop_duplicates().itertuples(index=False, name=None):
+        if part not in regions:
             raise RunFolderError(
-                f"{path} is of another run: {strangers[0]!r} is not among the {entries} of "
-                "run.json. Restore it, or make the run again."
+                f"{path} is of another run: {part[1]!r} is no {part[2]!r} of {part[0]!r} in its "
+                "record. Restore it, or make the run again."
             )
     return scores
+
+
+_MOST_RATES = 8
+"""More than the variants of RATES that the rows of a picture can be of."""
+
+_MEASURED = {name for kind in ("double", "doubles") for name in TIMING_TYPES[kind]}
+_CELL = [name for name in TIMING_COLUMNS if name not in _MEASURED]
+_OF_SOME_CELLS = (
+    *("dtype", "reason", "threads", "peak_bytes", "peak_reserved_bytes", "flop", "throttled"),
+    *("before", "after"),
+)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
+import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,9 @@ from ..errors import RunFolderError, reason_of
 from .atomic import write_json
 
 SEAL = "sha256"
+_MOST_DIGITS = 20
+"""Of a whole number and its sign: 64 bits."""
+
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -87,7 +92,7 @@ def read_json(path: Path) -> Any:
     """Return what a JSON file holds. Raises: OSError, or ValueError where it is no JSON."""
     text = path.read_text(encoding="utf-8")
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_int=_whole, parse_float=_fraction)
         # Half a character is valid JSON, and no text that can be written again.
         if _SURROGATE.search(text):
             json.dumps(value, ensure_ascii=False).encode()
@@ -95,6 +100,21 @@ def read_json(path: Path) -> Any:
         raise ValueError("it is nested too deeply") from error
     except UnicodeEncodeError as error:
         raise ValueError(f"it holds half a character, {error.object[error.start]!a}") from error
+    return value
+
+
+def _whole(digits: str) -> int:
+    """Return a whole number. Raises: ValueError for one that no count or size is."""
+    if len(digits) > _MOST_DIGITS:
+        raise ValueError(f"it holds a number of {len(digits)} digits")
+    return int(digits)
+
+
+def _fraction(digits: str) -> float:
+    """Return a number. Raises: ValueError for one beyond all floats; infinity has its own word."""
+    value = float(digits)
+    if math.isinf(value):
+        raise ValueError(f"it holds {reprlib.repr(digits)}, which is beyond all numbers")
     return value
 
 

@@ -46,7 +46,8 @@ def pooled_psnr(psnr_db: np.ndarray, pixels: np.ndarray) -> float:
     """
     if not psnr_db.size:
         return math.nan
-    mse = float(np.average(np.power(10.0, -psnr_db / 10), weights=pixels))
+    with np.errstate(over="ignore"):
+        mse = float(np.average(np.power(10.0, -psnr_db / 10), weights=pixels))
     return math.inf if mse == 0 else -10 * math.log10(mse)
 
 

@@ -160,7 +160,9 @@ def make_rd(tmp_path: Path) -> Callable[..., StoredRd]:
             Image.new("RGB", (64, 48), (place * 20, 90, 120)).save(folder / "gallery" / name)
         codecs = [str(codec["name"]) for codec in whole["codecs"]]
         bd, quality = delta_tables(points, [PSNR, LPIPS], codecs, whole["anchor"], resamples=40)
-        write_rd(folder, whole, (points, bd, quality, rate_table(), equal_table(rows)))
+        equal = equal_table(rows)
+        equal = equal[equal["codec"].isin(codecs) & equal["autoencoder"].isin(codecs)]
+        write_rd(folder, whole, (points, bd, quality, rate_table(), equal))
         return load_rd(folder)
 
     return made

@@ -18,7 +18,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from vaebench.bench.errors import RunFolderError
-from vaebench.bench.records import CodecInfo, ImageRef, Score, Unavailable
+from vaebench.bench.records import CodecInfo, ImageRef, MetricColumn, Score, Unavailable
 from vaebench.bench.store.atomic import write_atomic
 from vaebench.bench.store.parts import finished_images, parts_of, write_part
 from vaebench.bench.store.record import RUN, RunRecord, new_record, read_record
@@ -37,7 +37,9 @@ SUITE = Suite.create(codecs=["jpeg"])
 def record(*image_ids: str, **fields: Any) -> RunRecord:
     images = tuple(ImageRef(image_id, "set", image_id, "0" * 64, 8, 8) for image_id in image_ids)
     codecs = (CodecInfo("jpeg", "classical", "jpeg", {}),)
-    return replace(new_record(SUITE, Path("test"), "", images=images, codecs=codecs), **fields)
+    metrics = tuple(MetricColumn("psnr", f"psnr/{of}", "dB", True) for of in ("rgb8", "float"))
+    made = new_record(SUITE, Path("test"), "", images=images, codecs=codecs, metrics=metrics)
+    return replace(made, **fields)
 
 
 def score(image_id: str, value: float | None) -> Score:
@@ -48,7 +50,8 @@ def test_scores_have_exactly_the_columns_and_keep_every_digit(tmp_path: Path) ->
     folder, rec = tmp_path / "run", record("b.png", "a.png")
     create_run(folder, rec)
     write_part(folder, "a.png", [score("a.png", 0.1 + 0.2)], [], {})
-    write_part(folder, "b.png", [score("b.png", math.inf), score("b.png", None)], [], {})
+    none = replace(score("b.png", None), variant="psnr/float")
+    write_part(folder, "b.png", [score("b.png", math.inf), none], [], {})
     finish_run(folder, rec, parts_of(folder, rec))
     table = pq.read_table(folder / "scores.parquet")
     assert tuple(table.column_names) == SCORE_COLUMNS
@@ -132,9 +135,11 @@ def test_a_table_of_another_run_is_refused(tmp_path: Path) -> None:
 
 def test_a_table_that_is_damaged_anywhere_is_never_another_number(tmp_path: Path) -> None:
     """Flipped bits, missing ends and foreign bytes: refused in a sentence, or without effect."""
-    folder, rec = tmp_path / "run", record("a.png")
+    names = [f"{value}.png" for value in range(50)]
+    folder, rec = tmp_path / "run", record(*names)
     create_run(folder, rec)
-    write_part(folder, "a.png", [score("a.png", value / 7) for value in range(50)], [], {})
+    for value, name in enumerate(names):
+        write_part(folder, name, [score(name, value / 7)], [], {})
     finish_run(folder, rec, parts_of(folder, rec))
     scores, path = load_run(folder).scores, folder / "scores.parquet"
     whole, draw = path.read_bytes(), random.Random(1)

@@ -19,7 +19,15 @@ import pandas as pd
 import pytest
 import sqlalchemy as sql
 from vaebench.bench.errors import HistoryError
-from vaebench.bench.records import CodecInfo, Environment, ImageRef, MetricColumn, Score, Timing
+from vaebench.bench.records import (
+    CodecInfo,
+    Environment,
+    ImageRef,
+    MetricColumn,
+    Region,
+    Score,
+    Timing,
+)
 from vaebench.bench.store.history import database as history_module
 from vaebench.bench.store.history import engines as history_engines
 from vaebench.bench.store.history.database import History, open_history, record_run, trend, trend_of
@@ -232,8 +240,12 @@ def stored(folder: Path, run_id: str, p50_ms: float = 10.0, torch: str = "2.6") 
         working_folder=None,
         suite=Suite.create(codecs=["vae=./vae"], size=64, fit="crop"),
         environment=machine,
-        images=tuple(ImageRef(name, "set", name, name * 8, 64, 64) for name in "ab"),
-        metrics=(MetricColumn("psnr", "psnr/rgb8", "dB", True),),
+        images=tuple(ImageRef(name, "set", name, name * 64, 64, 64) for name in "ab"),
+        regions=tuple(Region(name, "left", "eye", (1, 1, 9, 9)) for name in "ab"),
+        metrics=(
+            MetricColumn("psnr", "psnr/rgb8", "dB", True),
+            MetricColumn("mse", "mse/rgb8", "", None),
+        ),
         codecs=(CodecInfo("vae", "autoencoder", "./vae", {}, weights_sha256="ab" * 32),),
     )
     create_run(folder, record)
