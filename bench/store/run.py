@@ -6,9 +6,11 @@ finished picture leaves one JSON part; the last step gathers the parts into `sco
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import date
 from functools import cached_property
@@ -144,7 +146,31 @@ class StoredRun:
 
     def _kept(self, room: str, codec: str, image_id: str, suffix: str = ".png") -> Path | None:
         path = picture_path(self.folder, room, codec, image_id, suffix)
-        return path if path.is_file() else None
+        is_file = self._listed(path.parent).get(path.name)
+        if is_file is False:
+            raise RunFolderError(
+                f"Cannot use {path}: it is no file. Delete it (it is then left out) or make the "
+                "run again."
+            )
+        # One that was listed may be deleted by now.
+        return path if is_file and path.is_file() else None
+
+    def _listed(self, folder: Path) -> Mapping[str, bool]:
+        """Return what was kept in a folder, and whether it is a file; the disk is asked once.
+
+        A folder that its own folder does not list is not looked for.
+        """
+        if folder not in self._listings:
+            found: dict[str, bool] = {}
+            if folder == self.folder or folder.name in self._listed(folder.parent):
+                with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+                    found = {entry.name: entry.is_file() for entry in entries}
+            self._listings[folder] = found
+        return self._listings[folder]
+
+    @cached_property
+    def _listings(self) -> dict[Path, Mapping[str, bool]]:
+        return {}
 
     def _repr_html_(self) -> str:
         """Show a notebook the mean of each metric over whole pictures, a row a codec."""
