@@ -372,7 +372,6 @@ def test_arrays_and_tensors_are_taken():
     ],
     # Not by how a picture is written: its address differs from process to process.
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
-    ids=str,
 )
 def test_what_is_no_picture_is_refused(given, reason):
     with pytest.raises(CodecError, match=reason):
