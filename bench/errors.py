@@ -6,6 +6,7 @@
     ├── RegionError       a regions file
     ├── CodecError        a codec, a checkpoint, a .vbl file
     ├── RunFolderError    what a command wrote, or is to write into
+    │   └── ReportError   a report that the disk does not take: what it is of is whole
     └── HistoryError      the history of all runs
 
 Warnings are HistoryWarning, RunFolderWarning (`store.parts`) and MemoryWarning
@@ -79,6 +80,10 @@ class RegionError(VaebenchError):
 
 class RunFolderError(VaebenchError):
     """A run folder is missing, foreign, damaged or of another schema."""
+
+
+class ReportError(RunFolderError):
+    """A report cannot be written; the numbers that it tells of are all there."""
 
 
 class SuiteError(VaebenchError):

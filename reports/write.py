@@ -5,6 +5,8 @@ The same folder gives the same bytes. What an earlier report wrote and this one 
 
 from __future__ import annotations
 
+import errno
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -15,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from ..bench.compare.store import load_comparison
-from ..bench.errors import RunFolderError
+from ..bench.errors import ReportError
 from ..bench.rate.store import load_rd
 from ..bench.store.atomic import refuse_links, write_atomic
 from ..bench.store.run import load_run
@@ -45,7 +47,9 @@ def write_report(folder: str | Path, *, single_file: bool = False) -> Path:
     run = load_run(folder)
     page = partial(write_html, run, single_file=single_file)
     drawn = replace(run, scores=_drawable(run.scores))
-    return _write(run.folder, run_tables(run), partial(write_plots, run.folder, PLOTS, drawn), page)
+    draw = partial(write_plots, run.folder, PLOTS, drawn)
+    go_on = ("The scores are complete", f", then vaebench report {shlex.quote(str(folder))}")
+    return _write(run.folder, run_tables(run), draw, page, go_on)
 
 
 def write_comparison_report(folder: str | Path) -> Path:
@@ -58,7 +62,8 @@ def write_comparison_report(folder: str | Path) -> Path:
     drawn = replace(found, table=_drawable(found.table), per_image=_drawable(found.per_image))
     draw = partial(write_plots, found.folder, COMPARISON_PLOTS, drawn)
     page = partial(write_comparison_html, found)
-    return _write(found.folder, comparison_tables(found), draw, page)
+    go_on = ("The comparison is complete", _SAME_AGAIN)
+    return _write(found.folder, comparison_tables(found), draw, page, go_on)
 
 
 def write_rd_report(folder: str | Path) -> Path:
@@ -70,8 +75,12 @@ def write_rd_report(folder: str | Path) -> Path:
     found = load_rd(folder)
     drawn = replace(found, points=_drawable(found.points), bd=_drawable(found.bd))
     draw = partial(write_plots, found.folder, RD_PLOTS, drawn)
-    return _write(found.folder, rd_tables(found), draw, partial(write_rd_html, found))
+    go_on = ("All points are kept", _SAME_AGAIN)
+    return _write(found.folder, rd_tables(found), draw, partial(write_rd_html, found), go_on)
 
+
+_SAME_AGAIN = ", and give the same command again."
+_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", None)}
 
 MOST_DRAWN = 1e100
 """Of a number on an axis: of larger ones no ticks can be computed."""
@@ -91,16 +100,22 @@ def _write(
     tables: Iterable[Table],
     draw: Callable[[], tuple[list[Drawn], dict[str, str]]],
     page: Callable[[Made], Path],
+    go_on: tuple[str, str],
 ) -> Path:
+    """Write tables, plots and the page; `go_on` says what is there, and what to do with room.
+
+    Raises: ReportError where the disk does not take them.
+    """
     try:
         refuse_links(folder)
         written = _write_tables(folder / "tables", tables)
         drawn, missing = draw()
         return page(Made(drawn, missing, written))
     except OSError as error:
-        raise RunFolderError(
+        mend = "make room" if error.errno in _FULL else "make the folder writable, or copy it"
+        raise ReportError(
             f"Cannot write the report into {folder}: {error.strerror or error}. "
-            "Make the folder writable, or copy it to where you may write."
+            f"{go_on[0]}: {mend}{go_on[1]}"
         ) from error
 
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Generator, Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..compare.store import StoredComparison
+from ..errors import ReportError, VaebenchError
 from ..images.find import find_images
 from ..images.regions import read_regions
 from ..rate.store import StoredRd
-from ..store.run import StoredRun
+from ..store.lock import DISK_ERRORS
+from ..store.run import StoredRun, load_run
+from .options import tell
 
 if TYPE_CHECKING:
     from ..compare.gate.result import GateResult
@@ -73,7 +78,33 @@ def summarise(run: StoredRun) -> Iterator[str]:
     for (metric, codec, reason), count in reasons.items():
         where = f" ({codec}, {count} pictures)" if codec else ""
         yield f"unavailable {metric}{where}: {reason}"
-    yield f"Report: {run.folder / 'report.html'}"
+    if (run.folder / "report.html").is_file():
+        yield f"Report: {run.folder / 'report.html'}"
+
+
+@contextmanager
+def told_without_report(folder: Path | str) -> Generator[None]:
+    """Print what is told of a run also where its report could not be written, which is raised."""
+    try:
+        yield
+    except ReportError:
+        tell_run(load_run(folder))
+        raise
+
+
+def tell_run(run: StoredRun) -> None:
+    """Print what is told of a run.
+
+    Raises: VaebenchError where the terminal's file does not take it: the run is there.
+    """
+    try:
+        tell(summarise(run))
+    except OSError as error:
+        if error.filename is not None or error.errno not in DISK_ERRORS:
+            raise
+        raise VaebenchError(
+            f"Cannot print the summary: {error.strerror}. The run folder {run.folder} is complete."
+        ) from error
 
 
 def _means(run: StoredRun, name: str) -> Iterator[str]:

@@ -101,7 +101,7 @@ def run(
     from .. import api
     from ..suite import CodecSpec
     from ..timing.startup import keep_freed_memory
-    from .listing import summarise
+    from .listing import tell_run, told_without_report
     from .progress import shown_progress
 
     keep_freed_memory()
@@ -127,7 +127,7 @@ def run(
                 "--resume goes on with a run as it began: no other options but --codec, for one "
                 "that is trusted to run code of its checkpoint"
             )
-        with shown_progress() as progress, _resumable(resume):
+        with told_without_report(resume), shown_progress() as progress, _resumable(resume):
             stored = api.resume(resume, progress, history, trusted)
     else:
         chosen = suite_of(suite, given)
@@ -136,9 +136,9 @@ def run(
 
             write_output(save_suite, chosen.to_toml().encode())
         folder = out or api.default_folder(chosen)
-        with shown_progress() as progress, _resumable(folder):
+        with told_without_report(folder), shown_progress() as progress, _resumable(folder):
             stored = api.run(chosen, folder, progress, typed_command(), history)
-    tell(summarise(stored))
+    tell_run(stored)
 
 
 def report(
@@ -164,12 +164,12 @@ def score(
 ) -> None:
     """Add metrics to a finished run from its stored pictures, without running a model."""
     from .. import api
-    from .listing import summarise
+    from .listing import tell_run, told_without_report
     from .progress import shown_progress
 
-    with shown_progress() as progress:
+    with told_without_report(folder), shown_progress() as progress:
         stored = api.score(folder, metric, weights, progress)
-    tell(summarise(stored))
+    tell_run(stored)
 
 
 def images(

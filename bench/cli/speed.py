@@ -84,7 +84,7 @@ def speed(
     """Time encoding and decoding: every codec, size, batch, precision, stage and setting."""
     from .. import api
     from ..suite import Suite
-    from .listing import summarise
+    from .listing import tell_run, told_without_report
     from .progress import shown_progress
 
     asked: dict[str, Any] = {
@@ -96,9 +96,10 @@ def speed(
     }
     given = {key: value for key, value in asked.items() if value}
     suite = Suite.create(codecs=codec or list(api.DEFAULT_SPEED_CODECS), speed=given)
-    with shown_progress() as progress:
-        stored = api.speed(suite, out, progress, typed_command(), history)
-    tell(summarise(stored))
+    folder = out or api.default_folder(suite, "speed")
+    with told_without_report(folder), shown_progress() as progress:
+        stored = api.speed(suite, folder, progress, typed_command(), history)
+    tell_run(stored)
 
 
 def ab(
