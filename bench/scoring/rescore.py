@@ -142,8 +142,9 @@ def _replace(
     frames = [frame for frame in (kept, added.astype({"value": "float64"})) if len(frame)]
     others = [column for column in run.record.metrics if column.variant not in variants]
     reasons = [entry for entry in run.record.unavailable if entry.variant not in variants]
-    write_scores(run.folder, pd.DataFrame(pd.concat(frames, ignore_index=True)))
+    # The record first: a table with rows of a metric that it lacks would be of another run.
     write_record(
         run.folder,
         replace(run.record, metrics=(*others, *columns), unavailable=(*reasons, *unavailable)),
     )
+    write_scores(run.folder, pd.DataFrame(pd.concat(frames, ignore_index=True)))
