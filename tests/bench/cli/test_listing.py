@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
 from PIL import Image
-from vaebench.bench.cli.listing import list_images, list_rd, summarise
+from vaebench.bench.cli.listing import _of_no_picture, list_images, list_rd
 from vaebench.bench.rate.store import StoredRd
 
 
@@ -73,6 +72,5 @@ def test_regions_that_match_no_picture_are_told(tmp_path: Path) -> None:
 
 
 def test_a_run_tells_regions_of_no_picture_on_the_terminal(tmp_path: Path) -> None:
-    record = SimpleNamespace(skipped=(), notes=(), unavailable=(), unused_regions=("C:/x.png/eye",))
-    lines = list(summarise(SimpleNamespace(record=record, folder=tmp_path)))  # pyright: ignore
+    lines = list(_of_no_picture(("C:/x.png/eye",)))
     assert lines[0] == "region of no picture in the set: C:/x.png/eye"
